@@ -1,0 +1,72 @@
+"""The errors a user can meet, under one base.
+
+Every message is a single line that says what was wrong, the value, and what would be right;
+the command line prints it and exits with status 1. Anything else that escapes is a defect of ours.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "InfeasibleBudgetError",
+    "IntegrityError",
+    "MoE2Error",
+    "PoolError",
+    "ProblemError",
+    "UnknownNameError",
+]
+
+
+class MoE2Error(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class ConfigError(MoE2Error):
+    """A configuration value that cannot be used."""
+
+
+class PoolError(MoE2Error):
+    """An expert pool or a device profile that contradicts itself."""
+
+
+class DataError(MoE2Error):
+    """Outputs whose content cannot be used: shapes, ranges, missing columns."""
+
+
+class IntegrityError(DataError):
+    """A file that is truncated, altered, or not of the expected format."""
+
+
+class CheckpointError(MoE2Error):
+    """A checkpoint that cannot be read or does not fit the pool."""
+
+
+class ProblemError(MoE2Error):
+    """A selection problem with invalid arrays."""
+
+
+class InfeasibleBudgetError(MoE2Error):
+    """No subset meets the budget."""
+
+
+class UnknownNameError(ConfigError):
+    """A name that stands for nothing.
+
+    Args:
+        kind: what the name should have named, such as ``"device"``.
+        name: the name that was given.
+        known: every name that would have been right.
+
+    Example:
+        >>> str(UnknownNameError("device", "agx_orn", ["agx_orin", "rtx_4090"]))
+        "unknown device 'agx_orn': did you mean 'agx_orin'? Known: agx_orin, rtx_4090"
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean '{close[0]}'? " if close else ""
+        super().__init__(f"unknown {kind} '{name}': {hint}Known: {', '.join(names)}")
