@@ -1,0 +1,16 @@
+"""Experts, devices and what answering costs: the part of the problem that a user writes down."""
+
+from moe2_pl.pool._costs import Costs, category_means, roofline_costs, utilisation
+from moe2_pl.pool._device import DeviceProfile
+from moe2_pl.pool._expert import Expert
+from moe2_pl.pool._pool import ExpertPool
+
+__all__ = [
+    "Costs",
+    "DeviceProfile",
+    "Expert",
+    "ExpertPool",
+    "category_means",
+    "roofline_costs",
+    "utilisation",
+]

@@ -1,0 +1,139 @@
+"""The figures that a report shows, as plain values: what the evaluation hands over and nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["CategoryRow", "FrontierRow", "ReportData", "SummaryRow"]
+
+
+@dataclass(frozen=True)
+class CategoryRow:
+    """One category under one budget.
+
+    Args:
+        category: its name.
+        energy_budget_j, latency_budget_s: the category's own limits; inf where there is none.
+        allowed: experts of the subset that meet them.
+        score: realised, held out.
+        lookup_score: the lookup's on the same subset.
+        energy_j, latency_s: means of the routed queries (idle included in the energy).
+        shares: expert → share of the category's queries routed to it; sums to 1.
+        queries: held-out queries of the category.
+    """
+
+    category: str
+    energy_budget_j: float
+    latency_budget_s: float
+    allowed: tuple[str, ...]
+    score: float
+    lookup_score: float
+    energy_j: float
+    latency_s: float
+    shares: Mapping[str, float]
+    queries: int
+
+
+@dataclass(frozen=True)
+class FrontierRow:
+    """The best deployment for one budget, and the baselines under the same budget.
+
+    Infeasible budgets keep their row: status ``infeasible``, no experts, NaN figures.
+
+    Args:
+        budget: its name: ``tight``, ``medium``, ``loose``, ``unlimited``, ``chosen``, or ``grid`` for a cell.
+        energy_budget_j, latency_budget_s: the limits; inf for none, NaN where they differ between categories.
+        status: optimal, gap, epsilon, heuristic or infeasible.
+        planned: planned value of the subset on validation queries (score, or nats for ``mixture``).
+        gap: proven bound − planned value.
+        experts, devices: the subset and the devices that it switches on.
+        score: realised on held-out queries.
+        energy_j, latency_s: means of the routed queries (idle included in the energy).
+        utilisation: device → ρ; 1 or more is overloaded.
+        best_single: name of the best single expert able to serve every category ('' where none is).
+        best_single_score, lookup_score, family_oracle_score: held-out scores under the same budget, each
+            with the subset it chose itself; NaN where there is none (no families known, say).
+        lookup_on_subset_score: the lookup's score on this row's subset.
+        categories: one row per category.
+    """
+
+    budget: str
+    energy_budget_j: float
+    latency_budget_s: float
+    status: str
+    planned: float
+    gap: float
+    experts: tuple[str, ...]
+    devices: tuple[str, ...]
+    score: float
+    energy_j: float
+    latency_s: float
+    utilisation: Mapping[str, float]
+    best_single: str
+    best_single_score: float
+    lookup_score: float
+    family_oracle_score: float
+    lookup_on_subset_score: float
+    categories: tuple[CategoryRow, ...] = ()
+
+    @property
+    def feasible(self) -> bool:
+        """Whether some subset meets the budget."""
+        return self.status != "infeasible"
+
+    @property
+    def overloaded(self) -> tuple[str, ...]:
+        """Devices with ρ ≥ 1."""
+        return tuple(name for name, rho in self.utilisation.items() if rho >= 1)
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One line of the table that a run ends with: a router, its held-out figures, and its experts."""
+
+    name: str
+    score: float
+    energy_j: float
+    latency_s: float
+    utilisation: float
+    experts: tuple[str, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything a report shows.
+
+    Args:
+        title: heading.
+        pool: name of the pool.
+        objective: the gate's objective; ``planned_unit`` says what its planned values are in (score, nats).
+        chosen: the row of the budget that the run was asked for.
+        presets: rows of tight, medium, loose and unlimited.
+        grid: rows of the swept grid, row-major over ascending energy then ascending latency; may be empty.
+        summary: the closing table.
+        experts: expert → {device, model_id, bits, weight_gb, memory_gb}.
+        devices: device → {memory_gb, idle_w, active_w, source}.
+        cost_labels: expert → measured, modelled or published.
+        queries_per_s: arrival rate that ρ and idle energy are for.
+        calibration: expert → (mean predicted, mean realised) held-out score.
+        provenance: what made the figures: source, licence, hashes, seeds, versions, command.
+        notes: sentences that must stand beside the figures (assumed output lengths, budgets are on means, …).
+        timings_s: stage → seconds.
+    """
+
+    title: str
+    pool: str
+    objective: str
+    planned_unit: str
+    chosen: FrontierRow
+    presets: tuple[FrontierRow, ...]
+    grid: tuple[FrontierRow, ...]
+    summary: tuple[SummaryRow, ...]
+    experts: Mapping[str, Mapping[str, object]]
+    devices: Mapping[str, Mapping[str, object]]
+    cost_labels: Mapping[str, str]
+    queries_per_s: float
+    calibration: Mapping[str, tuple[float, float]]
+    provenance: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+    timings_s: Mapping[str, float] = field(default_factory=dict)
