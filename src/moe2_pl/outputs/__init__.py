@@ -1,1 +1,30 @@
 """Recorded outputs of experts, the features of queries, and the DataModule that serves both."""
+
+from moe2_pl.outputs._container import ExpertOutputs
+from moe2_pl.outputs._datamodule import (
+    CATEGORY_MODES,
+    ExpertOutputsDataModule,
+    FeatureSpec,
+    find_outputs,
+    log_likelihood,
+    shipped_outputs,
+)
+from moe2_pl.outputs._encoder import encode_mean_pooled
+from moe2_pl.outputs._splits import SPLITS, Split, split_queries
+from moe2_pl.outputs._surface import SURFACE_NAMES, surface_features
+
+__all__ = [
+    "CATEGORY_MODES",
+    "SPLITS",
+    "SURFACE_NAMES",
+    "ExpertOutputs",
+    "ExpertOutputsDataModule",
+    "FeatureSpec",
+    "Split",
+    "encode_mean_pooled",
+    "find_outputs",
+    "log_likelihood",
+    "shipped_outputs",
+    "split_queries",
+    "surface_features",
+]

@@ -1,0 +1,23 @@
+"""The gate: networks, objectives, the LightningModule that trains them, and routing with what it predicts."""
+
+from moe2_pl.gate._checkpoint import LoadedGate, load_gate
+from moe2_pl.gate._module import GatingModule
+from moe2_pl.gate._networks import NETWORKS, build_network
+from moe2_pl.gate._objectives import OBJECTIVES, Objective, brier_loss, build_objective, competence_loss, mixture_loss
+from moe2_pl.gate._routing import Routing, route
+
+__all__ = [
+    "NETWORKS",
+    "OBJECTIVES",
+    "GatingModule",
+    "LoadedGate",
+    "Objective",
+    "Routing",
+    "brier_loss",
+    "build_network",
+    "build_objective",
+    "competence_loss",
+    "load_gate",
+    "mixture_loss",
+    "route",
+]

@@ -1,0 +1,47 @@
+"""Reading a gate back from a checkpoint, as tensors and plain values only: never arbitrary objects."""
+
+import pickle
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from moe2_pl.errors import CheckpointError
+from moe2_pl.gate._module import GatingModule
+
+__all__ = ["LoadedGate", "load_gate"]
+
+
+class LoadedGate(NamedTuple):
+    """A frozen gate and the settings of the data that it was trained on."""
+
+    gate: GatingModule
+    data: dict[str, Any]
+
+
+def load_gate(path: str | Path) -> LoadedGate:
+    """Read a checkpoint that training wrote.
+
+    Raises:
+        CheckpointError: no such file, a pickle of arbitrary objects, or a checkpoint of something else.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"no checkpoint at '{path}'; train.py writes gate.ckpt into its run folder")
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
+        raise CheckpointError(
+            f"'{path}' cannot be read as tensors and plain values ({reason}); expected a gate.ckpt written by train.py"
+        ) from error
+    needed = ("state_dict", "hyper_parameters", "datamodule_hyper_parameters")
+    if not isinstance(content, dict) or any(key not in content for key in needed):
+        raise CheckpointError(f"'{path}' is not a gate's checkpoint; it lacks one of {', '.join(needed)}")
+    try:
+        gate = GatingModule(**content["hyper_parameters"])
+        gate.load_state_dict(content["state_dict"])
+    except (TypeError, RuntimeError) as error:
+        raise CheckpointError(f"'{path}' does not hold a gate of this release: {str(error).splitlines()[0]}") from error
+    gate.freeze()
+    return LoadedGate(gate, dict(content["datamodule_hyper_parameters"]))

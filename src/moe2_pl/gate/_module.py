@@ -1,0 +1,236 @@
+"""The gate as a LightningModule: trained once over the frozen outputs of all experts, reused for every subset."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from moe2_pl.errors import CheckpointError, ConfigError, DataError
+from moe2_pl.gate._networks import build_network
+from moe2_pl.gate._objectives import build_objective
+from moe2_pl.gate._routing import Routing, route
+from moe2_pl.outputs import ExpertOutputsDataModule, FeatureSpec
+
+__all__ = ["GatingModule"]
+
+# Pseudo-queries of the global mean that a category's mean score is shrunk towards.
+_PRIOR_STRENGTH = 8.0
+_LOG_ODDS_LIMIT = 0.01
+
+
+class GatingModule(L.LightningModule):
+    """Predicts from a query's features how well each model will answer it.
+
+    The features are standardised with the training part's mean and deviation, kept in the checkpoint. For
+    ``competence`` the logits are an offset, the log-odds of the category's mean score shrunk towards the
+    global mean, plus the network's.
+
+    Args:
+        spec: what stands in a row of features, as :class:`FeatureSpec` or its dict.
+        model_ids: M names, one per column of the prediction.
+        network: ``{"name": …, **options}`` for :func:`build_network`.
+        objective: ``{"name": …, **options}`` for :func:`build_objective`.
+        optimizer: parameters → optimizer; AdamW where none is given.
+        scheduler: optimizer → scheduler, stepped once an epoch; none where none is given.
+
+    Raises:
+        UnknownNameError, ConfigError: a network or objective that does not exist, or its options.
+    """
+
+    def __init__(
+        self,
+        spec: FeatureSpec | Mapping[str, Any],
+        model_ids: Iterable[str],
+        network: Mapping[str, Any] | None = None,
+        objective: Mapping[str, Any] | None = None,
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec(**_tuples(spec))
+        self.model_ids = tuple(model_ids)
+        network = {"name": "mlp", **(network or {})}
+        objective = {"name": "competence", **(objective or {})}
+        # Plain values only: checkpoints are read with weights_only, which refuses other objects.
+        self.save_hyperparameters(
+            {
+                "spec": {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.spec).items()},
+                "model_ids": list(self.model_ids),
+                "network": dict(network),
+                "objective": dict(objective),
+            }
+        )
+        self.objective = build_objective(**objective)
+        self.network = build_network(self.spec.width, len(self.model_ids), **network)
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+        self.register_buffer("mean", torch.zeros(self.spec.dense))
+        self.register_buffer("scale", torch.ones(self.spec.dense))
+        # One row per category, and a last one for queries of a category that training never saw.
+        self.register_buffer("prior", torch.zeros(len(self.spec.categories) + 1, len(self.model_ids)))
+        self.mean: Tensor
+        self.scale: Tensor
+        self.prior: Tensor
+        self.val_loss = MeanMetric()
+        self.val_score = MeanMetric()
+
+    def setup(self, stage: str) -> None:
+        """Take feature statistics and the prior from the training part, before the first step."""
+        if stage != "fit":
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, ExpertOutputsDataModule):
+            raise ConfigError(f"fit got {type(data).__name__}; the gate needs datamodule=ExpertOutputsDataModule(…)")
+        if data.spec != self.spec:
+            raise DataError(
+                f"the gate was built for {self.spec.width} features of '{self.spec.encoder}', the data has "
+                f"{data.spec.width} of '{data.spec.encoder}'; build it with spec=data.spec"
+            )
+        rows = data.split.train
+        self.fit_statistics(data.features(rows), torch.from_numpy(data.outputs.score[rows]))
+
+    def fit_statistics(self, features: Tensor, score: Tensor) -> None:
+        """Set standardisation and prior from training queries.
+
+        Args:
+            features: [n, d + f + C].
+            score: [n, M].
+        """
+        dense = features[:, : self.spec.dense]
+        self.mean.copy_(dense.mean(0))
+        self.scale.copy_(dense.std(0).clamp_min(1e-6))
+        if self.objective.independent:
+            overall = score.mean(0)
+            one_hot = features[:, self.spec.dense :]
+            means = (one_hot.T @ score + _PRIOR_STRENGTH * overall) / (one_hot.sum(0)[:, None] + _PRIOR_STRENGTH)
+            table = torch.cat([means, overall[None]]).clamp(_LOG_ODDS_LIMIT, 1 - _LOG_ODDS_LIMIT)
+            self.prior.copy_(torch.logit(table))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits of every member.
+
+        Args:
+            features: [n, d + f + C].
+
+        Returns:
+            [K, n, M].
+
+        Raises:
+            DataError: features of another width.
+        """
+        if features.shape[-1] != self.spec.width:
+            raise DataError(
+                f"features have width {features.shape[-1]}; this gate takes {self.spec.width}: "
+                f"{self.spec.embedding} of '{self.spec.encoder}', {len(self.spec.surface)} surface, "
+                f"{len(self.spec.categories)} categories"
+            )
+        dense, one_hot = features[:, : self.spec.dense], features[:, self.spec.dense :]
+        standard = torch.cat([(dense - self.mean) / self.scale, one_hot], dim=1)
+        category = torch.cat([one_hot, 1 - one_hot.sum(1, keepdim=True)], dim=1)
+        logits: Tensor = self.network(standard) + category @ self.prior
+        return logits
+
+    def predict(self, features: Tensor) -> Tensor:
+        """[n, M] what routing ranks by: competence, or weights over the full pool."""
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                return self.objective.activation(self(features.to(self.mean))).mean(0)
+        finally:
+            self.train(was_training)
+
+    def competence(self, features: Tensor) -> Tensor:
+        """q = E[score given x] of each model.
+
+        Args:
+            features: [n, d + f + C].
+
+        Returns:
+            [n, M] in [0, 1], one column per entry of ``model_ids``.
+
+        Raises:
+            ConfigError: the objective predicts weights, not competence.
+        """
+        if not self.objective.independent:
+            raise ConfigError(f"a gate trained with objective '{self.objective.name}' has weights, no competence")
+        return self.predict(features)
+
+    def weights(self, features: Tensor) -> Tensor:
+        """Mixture weights over the full pool.
+
+        Args:
+            features: [n, d + f + C].
+
+        Returns:
+            [n, M], rows sum to 1.
+
+        Raises:
+            ConfigError: the objective predicts competence, not weights.
+        """
+        if self.objective.independent:
+            raise ConfigError(f"a gate trained with objective '{self.objective.name}' has competence, no weights")
+        return self.predict(features)
+
+    def columns(self, model_ids: Iterable[str]) -> list[int]:
+        """Column numbers of the given models; the gate's other models are masked by leaving them out.
+
+        Raises:
+            CheckpointError: a model that the gate was not trained on.
+        """
+        wanted = list(model_ids)
+        missing = [m for m in wanted if m not in self.model_ids]
+        if missing:
+            raise CheckpointError(
+                f"the gate knows no model {', '.join(repr(m) for m in missing)} of this pool; it was trained on "
+                f"{', '.join(self.model_ids)}"
+            )
+        return [self.model_ids.index(m) for m in wanted]
+
+    def route(
+        self,
+        features: Tensor,
+        allowed: Tensor,
+        k: int = 1,
+        energy_j: Tensor | None = None,
+        penalty: Tensor | None = None,
+    ) -> Routing:
+        """The k allowed models with the largest prediction − penalty; see :func:`route`.
+
+        Args:
+            features: [n, d + f + C].
+            allowed, energy_j, penalty: [M] or [n, M].
+            k: models per query.
+        """
+        return route(self.predict(features), allowed, k, energy_j, penalty)
+
+    def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
+        """The objective's loss of a batch."""
+        loss = self.objective.loss(self(batch["features"]), batch[self.objective.target])
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["score"]))
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
+        """Loss, and the score of routing each query to the arg max over all models."""
+        logits = self(batch["features"])
+        self.val_loss.update(self.objective.loss(logits, batch[self.objective.target]), len(batch["score"]))
+        best = self.objective.activation(logits).mean(0).argmax(1, keepdim=True)
+        self.val_score.update(batch["score"].gather(1, best))
+        self.log("val/loss", self.val_loss, prog_bar=True)
+        self.log("val/score", self.val_score, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """The optimizer and the scheduler that were given."""
+        make = self._optimizer or torch.optim.AdamW
+        optimizer = make(self.parameters())
+        if self._scheduler is None:
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
+
+
+def _tuples(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()}

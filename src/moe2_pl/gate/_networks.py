@@ -1,0 +1,99 @@
+"""Networks of the gate: standardised features in, one logit per model out.
+
+K members are trained side by side in one batched pass and averaged as probabilities, which costs little more
+than one and routes better than one.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from moe2_pl.errors import ConfigError, UnknownNameError
+
+__all__ = ["NETWORKS", "Linear", "Mlp", "build_network"]
+
+
+class _MemberLinear(nn.Module):
+    """K linear layers at once: [K, b, i] → [K, b, o]."""
+
+    def __init__(self, members: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        bound = 1 / math.sqrt(inputs)
+        self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x, self.weight)
+
+
+class Linear(nn.Module):
+    """One linear layer: [b, inputs] → [1, b, outputs] logits, zero at the start."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.head = _MemberLinear(1, inputs, outputs)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [1, b, outputs] of standardised features x [b, inputs]."""
+        logits: Tensor = self.head(x.unsqueeze(0))
+        return logits
+
+
+class Mlp(nn.Module):
+    """K perceptrons with one hidden layer each: [b, inputs] → [K, b, outputs] logits, near zero at the start.
+
+    Args:
+        inputs: width of the features.
+        outputs: number of models M.
+        hidden: width of the hidden layer.
+        dropout: share of hidden units dropped while training.
+        input_dropout: share of features dropped while training.
+        members: K.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: int = 256,
+        dropout: float = 0.3,
+        input_dropout: float = 0.1,
+        members: int = 3,
+    ) -> None:
+        super().__init__()
+        if hidden < 1 or members < 1:
+            raise ConfigError(f"gate.network: hidden is {hidden} and members {members}; both must be at least 1")
+        self.members = members
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.trunk = _MemberLinear(members, inputs, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.head = _MemberLinear(members, hidden, outputs)
+        # A small head starts every member at the prior, so that early steps learn what the prior lacks.
+        nn.init.normal_(self.head.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [K, b, outputs] of standardised features x [b, inputs]."""
+        spread = self.input_dropout(x.expand(self.members, *x.shape))
+        logits: Tensor = self.head(self.dropout(nn.functional.gelu(self.trunk(spread))))
+        return logits
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"linear": Linear, "mlp": Mlp}
+
+
+def build_network(inputs: int, outputs: int, name: str = "mlp", **options: float) -> nn.Module:
+    """The network called ``name``.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+        ConfigError: an option that it does not have.
+    """
+    if name not in NETWORKS:
+        raise UnknownNameError("gate network", name, NETWORKS)
+    try:
+        return NETWORKS[name](inputs, outputs, **options)
+    except TypeError as error:
+        raise ConfigError(f"gate.network '{name}' does not take {options}: {error}") from error

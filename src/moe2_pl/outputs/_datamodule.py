@@ -1,0 +1,212 @@
+"""The LightningDataModule over recorded outputs: features and scores of each part of the split.
+
+It holds arrays, not expert models: what is missing is filled by the experts' room before it is loaded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, SequentialSampler, TensorDataset
+
+from moe2_pl.errors import ConfigError, DataError, UnknownNameError
+from moe2_pl.outputs._container import ExpertOutputs
+from moe2_pl.outputs._splits import Split, split_queries
+
+__all__ = ["CATEGORY_MODES", "ExpertOutputsDataModule", "FeatureSpec", "find_outputs", "log_likelihood", "shipped_outputs"]
+
+CATEGORY_MODES = ("application", "unknown", "family")
+_ASSETS = Path(__file__).parents[1] / "assets"
+
+
+def shipped_outputs() -> list[str]:
+    """Names of the recorded outputs that come with the package."""
+    return sorted(p.parent.name for p in _ASSETS.glob("*/manifest.json"))
+
+
+def find_outputs(name: str | Path) -> Path:
+    """The folder of recorded outputs: a shipped name, or a path.
+
+    Raises:
+        UnknownNameError: neither.
+    """
+    if str(name) in shipped_outputs():
+        return _ASSETS / str(name)
+    if not Path(name).is_dir():
+        raise UnknownNameError("recorded outputs (a shipped name or a folder)", str(name), shipped_outputs())
+    return Path(name)
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """What stands in a row of features: embedding [d], surface [f], category one-hot [C], side by side.
+
+    Args:
+        encoder: name of the embedding.
+        embedding: d.
+        surface: names of the f surface features.
+        categories: names of the C categories; a query of another one has all zeros.
+    """
+
+    encoder: str
+    embedding: int
+    surface: tuple[str, ...]
+    categories: tuple[str, ...]
+
+    @property
+    def dense(self) -> int:
+        """d + f: the columns that are standardised."""
+        return self.embedding + len(self.surface)
+
+    @property
+    def width(self) -> int:
+        """d + f + C."""
+        return self.dense + len(self.categories)
+
+
+class ExpertOutputsDataModule(L.LightningDataModule):
+    """Serves features and scores of recorded outputs to the gate.
+
+    A batch is a dict: ``features`` [b, d + f + C] as in :class:`FeatureSpec`, ``score`` [b, N], and
+    ``log_p`` [b, N], the log-likelihood of what happened: of the right option where the outputs hold
+    log-probabilities, of the clipped score, log clip(score, .02, .98), where they do not.
+
+    Args:
+        outputs: a shipped name, a folder that :meth:`ExpertOutputs.save` wrote, or the value itself.
+        encoder: which features of the outputs to use.
+        category: ``application`` uses the category as recorded, ``unknown`` hides it from the gate,
+            ``family`` makes the task families the categories.
+        split, fractions, split_seed: see :func:`split_queries`.
+        batch_size: rows per training step.
+        experts: use only these, in this order; default all.
+
+    Raises:
+        UnknownNameError: another category mode, encoder or expert.
+        DataError: the outputs hold no families but ``category`` is ``family``.
+    """
+
+    def __init__(
+        self,
+        outputs: str | Path | ExpertOutputs = "jetson_mix",
+        encoder: str = "minilm",
+        category: str = "application",
+        split: str = "random",
+        fractions: Sequence[float] = (0.60, 0.15, 0.25),
+        split_seed: int = 0,
+        batch_size: int = 256,
+        experts: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__()
+        if category not in CATEGORY_MODES:
+            raise UnknownNameError("data.category", category, CATEGORY_MODES)
+        if batch_size < 1:
+            raise ConfigError(f"data.batch_size is {batch_size}; need at least 1")
+        self._given = outputs if isinstance(outputs, ExpertOutputs) else None
+        # Primitives only: the checkpoint stores them, and it is read back without unpickling objects.
+        self.save_hyperparameters(
+            {
+                "outputs": "" if self._given is not None else str(outputs),
+                "encoder": encoder,
+                "category": category,
+                "split": split,
+                "fractions": [float(f) for f in fractions],
+                "split_seed": split_seed,
+                "batch_size": batch_size,
+                "experts": None if experts is None else list(experts),
+            }
+        )
+        self._loaded: tuple[ExpertOutputs, Split, FeatureSpec, Tensor] | None = None
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load, check and split the outputs; once, whatever the stage."""
+        if self._loaded is not None:
+            return
+        h = self.hparams
+        outputs = self._given if self._given is not None else ExpertOutputs.load(find_outputs(h["outputs"]))
+        if h["experts"] is not None:
+            outputs = outputs.select_experts(h["experts"])
+        if h["category"] == "family":
+            if outputs.family is None:
+                raise DataError("data.category is 'family', but these outputs hold no task families")
+            outputs = replace(outputs, category=outputs.family, categories=outputs.families)
+        embedding = outputs.feature(h["encoder"])
+        spec = FeatureSpec(h["encoder"], embedding.shape[1], outputs.surface_names, outputs.categories)
+        split = split_queries(outputs, h["split"], h["fractions"], h["split_seed"])
+        hidden = h["category"] == "unknown"
+        self._loaded = outputs, split, spec, _features(outputs, spec, hide_category=hidden)
+
+    @property
+    def outputs(self) -> ExpertOutputs:
+        """All outputs; the category is the one that masks, costs and budgets use."""
+        return self._ready()[0]
+
+    @property
+    def split(self) -> Split:
+        """Row numbers of the parts."""
+        return self._ready()[1]
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """What stands in a row of features."""
+        return self._ready()[2]
+
+    def features(self, rows: NDArray[np.int64] | slice = slice(None)) -> Tensor:
+        """[m, d + f + C] float32 features of the queries ``rows``."""
+        return self._ready()[3][rows]
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffled batches of the training part."""
+        return self._loader(self.split.train, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The validation part, in one batch where it is small."""
+        return self._loader(self.split.validation, shuffle=False)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The held-out part."""
+        return self._loader(self.split.test, shuffle=False)
+
+    def _ready(self) -> tuple[ExpertOutputs, Split, FeatureSpec, Tensor]:
+        self.setup()
+        assert self._loaded is not None
+        return self._loaded
+
+    def _loader(self, rows: NDArray[np.int64], *, shuffle: bool) -> DataLoader[Any]:
+        data = self.outputs.rows(rows)
+        dataset = _Rows(self.features(rows), torch.from_numpy(data.score), torch.from_numpy(log_likelihood(data)))
+        order: Sampler[int] = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
+        size = self.hparams["batch_size"] if shuffle else max(4096, self.hparams["batch_size"])
+        # The sampler yields whole index lists, so a batch is one tensor indexing, not one call per row.
+        return DataLoader(dataset, sampler=BatchSampler(order, size, drop_last=False), batch_size=None)
+
+
+class _Rows(TensorDataset):
+    """A TensorDataset that is indexed by a list of rows and answers with a named batch."""
+
+    def __getitem__(self, index: Any) -> Any:
+        features, score, log_p = (t[index] for t in self.tensors)
+        return {"features": features, "score": score, "log_p": log_p}
+
+
+def log_likelihood(outputs: ExpertOutputs) -> NDArray[np.float32]:
+    """[n, N] log-likelihood of what happened, per expert; see :class:`ExpertOutputsDataModule`."""
+    log_p = np.log(outputs.score.clip(0.02, 0.98))
+    if outputs.log_prob is not None and outputs.label is not None:
+        known = np.flatnonzero(outputs.label >= 0)
+        log_p[known] = outputs.log_prob[known, :, outputs.label[known]]
+    return log_p.astype(np.float32)
+
+
+def _features(outputs: ExpertOutputs, spec: FeatureSpec, *, hide_category: bool) -> Tensor:
+    one_hot = np.zeros((len(outputs), len(spec.categories)), dtype=np.float32)
+    if not hide_category:
+        one_hot[np.arange(len(outputs)), outputs.category] = 1.0
+    surface = outputs.surface if outputs.surface is not None else np.zeros((len(outputs), 0))
+    parts = [outputs.feature(spec.encoder), surface, one_hot]
+    return torch.from_numpy(np.concatenate([p.astype(np.float32) for p in parts], axis=1))
