@@ -1,0 +1,44 @@
+"""Choosing the subset: problems, utilities, budgets, solvers, sweep and verification.
+
+Read `SelectionProblem` for the problem, `solve` for how to call, and `monotonic` for the algorithm.
+Needs numpy and scipy only.
+"""
+
+from moe2_pl.selection._budget import FEASIBILITY_TOLERANCE, Budget
+from moe2_pl.selection._infeasible import (
+    BudgetRange,
+    CategoryRequirement,
+    Infeasibility,
+    budget_range,
+    explain_infeasible,
+)
+from moe2_pl.selection._problem import SelectionProblem
+from moe2_pl.selection._registry import SOLVERS
+from moe2_pl.selection._search import Progress, SearchOptions
+from moe2_pl.selection._solution import Solution
+from moe2_pl.selection._solve import solve
+from moe2_pl.selection._sweep import sweep
+from moe2_pl.selection._utilities import FacilityLocation, MixtureLikelihood, TopK
+from moe2_pl.selection._verify import Verification, verify
+
+__all__ = [
+    "FEASIBILITY_TOLERANCE",
+    "SOLVERS",
+    "Budget",
+    "BudgetRange",
+    "CategoryRequirement",
+    "FacilityLocation",
+    "Infeasibility",
+    "MixtureLikelihood",
+    "Progress",
+    "SearchOptions",
+    "SelectionProblem",
+    "Solution",
+    "TopK",
+    "Verification",
+    "budget_range",
+    "explain_infeasible",
+    "solve",
+    "sweep",
+    "verify",
+]

@@ -1,0 +1,195 @@
+"""Values and upper bounds of masked subsets, on arrays laid out for speed.
+
+Queries are sorted by category and matrices stored [N, n], so that a category's allowed experts are
+a contiguous slice. An evaluator knows nothing of budgets: it is told which experts are allowed.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["CoverEvaluator", "Evaluator", "MixtureEvaluator"]
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+_LEAST_WEIGHT = 1e-30
+_MOST_NATS = 600.0
+
+
+class Evaluator(Protocol):
+    """Values of subsets given the masks [C, N] of the experts allowed in each category."""
+
+    share: FloatArray
+    monotone: bool
+
+    def value(self, allowed: BoolArray) -> float:
+        """The weighted mean over queries; −inf when some category has nobody."""
+        ...
+
+    def bound(self, chosen: BoolArray, possible: BoolArray) -> float:
+        """No less than the value of any masks M with chosen ⊆ M ⊆ possible, all [C, N]."""
+        ...
+
+    def columns(self, allowed: BoolArray) -> FloatArray:
+        """Per expert what `add` merges into a state, [N, …, n]."""
+        ...
+
+    def start(self) -> FloatArray:
+        """The state of the empty subset."""
+        ...
+
+    def add(self, state: FloatArray, column: FloatArray) -> FloatArray:
+        """The state with one expert more."""
+        ...
+
+    def total(self, state: FloatArray) -> float:
+        """The value of a state; −inf when some query has nobody."""
+        ...
+
+
+class _Layout:
+    """Queries that count, sorted by category, with weights that sum to 1."""
+
+    def __init__(self, weight: FloatArray, category: NDArray[np.intp], n_categories: int) -> None:
+        order = np.argsort(category, kind="stable")
+        self.order = order[weight[order] > 0]
+        counts = np.bincount(category[self.order], minlength=n_categories)
+        ends = np.cumsum(counts)
+        self.slices = [slice(int(e - c), int(e)) for c, e in zip(counts, ends, strict=True)]
+        self.w = weight[self.order] / weight.sum()
+        self.share = np.array([self.w[rows].sum() for rows in self.slices])
+        self.n = len(self.order)
+
+    def rows(self, matrix: FloatArray) -> FloatArray:
+        return np.ascontiguousarray(matrix[self.order].T)
+
+    def by_query(self, allowed: BoolArray) -> BoolArray:
+        """Masks [C, N] spread over the sorted queries, [N, n]."""
+        return np.repeat(allowed.T, [rows.stop - rows.start for rows in self.slices], axis=1)
+
+
+class CoverEvaluator(_Layout):
+    """Facility location (k = 1) and its top-k sibling: Σ_i w_i (1/k) Σ of the k largest allowed q_ij."""
+
+    monotone = True
+
+    def __init__(
+        self, q: FloatArray, k: int, weight: FloatArray, category: NDArray[np.intp], n_categories: int
+    ) -> None:
+        super().__init__(weight, category, n_categories)
+        self.q = self.rows(q)
+        self.k = k
+
+    def value(self, allowed: BoolArray) -> float:
+        if not allowed.any(axis=1).all():
+            return -np.inf
+        total = 0.0
+        for rows, experts in zip(self.slices, allowed, strict=True):
+            best = self._best(self.q[experts, rows])
+            total += float(self.w[rows] @ best)
+        return total
+
+    def _best(self, block: FloatArray) -> FloatArray:
+        if self.k == 1:
+            return np.asarray(block.max(axis=0))
+        if len(block) > self.k:
+            block = np.partition(block, len(block) - self.k, axis=0)[-self.k :]
+        return np.asarray(block.sum(axis=0) / self.k)
+
+    def bound(self, chosen: BoolArray, possible: BoolArray) -> float:
+        """The union bound: the utility is monotone, so everything possible is worth most."""
+        return self.value(possible)
+
+    def columns(self, allowed: BoolArray) -> FloatArray:
+        return np.where(self.by_query(allowed), self.q, -np.inf)
+
+    def start(self) -> FloatArray:
+        return np.full((self.k, self.n), -np.inf)
+
+    def add(self, state: FloatArray, column: FloatArray) -> FloatArray:
+        if self.k == 1:
+            return np.maximum(state, column)
+        state = state.copy()
+        for row in state:
+            column, row[:] = np.minimum(row, column), np.maximum(row, column)
+        return state
+
+    def total(self, state: FloatArray) -> float:
+        if self.k == 1:
+            return float(self.w @ state[0])
+        filled = np.where(np.isneginf(state[1:]), 0.0, state[1:]).sum(axis=0)
+        return float(self.w @ (state[0] + filled)) / self.k
+
+
+class MixtureEvaluator(_Layout):
+    """Σ_i v_i log( Σ_M w_ij p_ij / Σ_M w_ij ), in nats, with p scaled by each query's best expert."""
+
+    monotone = False
+
+    def __init__(
+        self,
+        w: FloatArray,
+        log_p: FloatArray,
+        weight: FloatArray,
+        category: NDArray[np.intp],
+        n_categories: int,
+    ) -> None:
+        super().__init__(weight, category, n_categories)
+        best = log_p.max(axis=1)
+        self.offset = float(self.w @ best[self.order])
+        mixing = np.maximum(w, _LEAST_WEIGHT)
+        likelihood = np.exp(np.maximum(log_p - best[:, None], -_MOST_NATS))
+        self.mixing = self.rows(mixing)
+        self.joint = self.rows(mixing * likelihood)
+        self._rank = np.argsort(-self.rows(likelihood), axis=0, kind="stable")
+        self._ranked_joint = np.take_along_axis(self.joint, self._rank, axis=0)
+        self._ranked_mixing = np.take_along_axis(self.mixing, self._rank, axis=0)
+
+    def value(self, allowed: BoolArray) -> float:
+        if not allowed.any(axis=1).all():
+            return -np.inf
+        total = self.offset
+        for rows, experts in zip(self.slices, allowed, strict=True):
+            ratio = self.joint[experts, rows].sum(axis=0) / self.mixing[experts, rows].sum(axis=0)
+            total += float(self.w[rows] @ np.log(ratio))
+        return total
+
+    def bound(self, chosen: BoolArray, possible: BoolArray) -> float:
+        """Per query, max over T ⊆ possible \\ chosen of (a + Σ_T w p) / (b + Σ_T w).
+
+        a and b sum w p and w over the chosen. A ratio of sums grows by adding a term exactly when
+        the term's own ratio p exceeds it, so the best T is a prefix of the experts sorted by p.
+        """
+        if not possible.any(axis=1).all():
+            return -np.inf
+        total = self.offset
+        for rows, sure, may in zip(self.slices, chosen, possible, strict=True):
+            free = (may & ~sure)[self._rank[:, rows]]
+            joint = np.cumsum(self._ranked_joint[:, rows] * free, axis=0)
+            mixing = np.cumsum(self._ranked_mixing[:, rows] * free, axis=0)
+            if sure.any():
+                a = self.joint[sure, rows].sum(axis=0)
+                b = self.mixing[sure, rows].sum(axis=0)
+                best = np.maximum(a / b, ((a + joint) / (b + mixing)).max(axis=0))
+            else:
+                filled = mixing > 0
+                best = np.divide(joint, mixing, out=np.zeros_like(joint), where=filled).max(axis=0)
+            total += float(self.w[rows] @ np.log(best))
+        return total
+
+    def columns(self, allowed: BoolArray) -> FloatArray:
+        spread = self.by_query(allowed)
+        return np.stack([self.joint * spread, self.mixing * spread], axis=1)
+
+    def start(self) -> FloatArray:
+        return np.zeros((2, self.n))
+
+    def add(self, state: FloatArray, column: FloatArray) -> FloatArray:
+        return state + column
+
+    def total(self, state: FloatArray) -> float:
+        if not (state[1] > 0).all():
+            return -np.inf
+        return self.offset + float(self.w @ np.log(state[0] / state[1]))

@@ -1,0 +1,140 @@
+"""A problem under one budget: masks, feasibility and values, for the solvers' inner loops.
+
+Everything takes and returns arrays; names and statuses belong to `Solution`.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe2_pl.selection._budget import FEASIBILITY_TOLERANCE, Budget, within
+from moe2_pl.selection._evaluators import Evaluator
+
+if TYPE_CHECKING:
+    from moe2_pl.selection._problem import SelectionProblem
+
+__all__ = ["Instance"]
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One problem at one budget. Limits already include the feasibility tolerance.
+
+    Attributes:
+        energy_limit: E_c, [C], J.
+        latency_limit: L_c, [C], s.
+        memory_limit: [D], GB; 0 in a problem without memory, whose experts all load 0.
+        quick: latency_cj ≤ L_c, bool [C, N].
+    """
+
+    problem: "SelectionProblem"
+    budget: Budget
+    energy_limit: FloatArray
+    latency_limit: FloatArray
+    memory_limit: FloatArray
+    quick: BoolArray
+
+    @classmethod
+    def of(cls, problem: "SelectionProblem", budget: Budget) -> "Instance":
+        slack = 1.0 + FEASIBILITY_TOLERANCE
+        latency = budget.latency_limits(problem.categories)
+        return cls(
+            problem=problem,
+            budget=budget,
+            energy_limit=budget.energy_limits(problem.categories) * slack,
+            latency_limit=latency * slack,
+            memory_limit=problem.device_memory_gb * slack,
+            quick=within(problem.latency_s, latency[:, None]),
+        )
+
+    @property
+    def evaluator(self) -> Evaluator:
+        return self.problem.evaluator
+
+    @property
+    def deployed(self) -> bool:
+        return self.problem.energy_model == "deployed"
+
+    def devices(self, mask: BoolArray) -> BoolArray:
+        """Which devices a subset uses, bool [D]."""
+        used = np.zeros(self.problem.n_devices, dtype=bool)
+        used[self.problem.device[mask]] = True
+        return used
+
+    def idle(self, on: BoolArray) -> float:
+        """Idle energy of switched-on devices, J a query."""
+        return float(self.problem.idle_per_query_j[on].sum())
+
+    def open_at(self, idle: float | FloatArray) -> BoolArray:
+        """Experts that a category may use at this idle energy (a number, or one per expert), [C, N]."""
+        return self.quick & (idle + self.problem.energy_j <= self.energy_limit[:, None])
+
+    def allowed(self, mask: BoolArray) -> BoolArray:
+        """M_c(S), bool [C, N]."""
+        if not self.deployed:
+            return np.broadcast_to(mask, self.quick.shape)
+        return self.open_at(self.idle(self.devices(mask))) & mask
+
+    def load(self, mask: BoolArray) -> FloatArray:
+        """Memory in use on each device, [D], GB."""
+        problem = self.problem
+        loads = np.bincount(problem.device[mask], problem.memory_gb[mask], problem.n_devices)
+        return np.asarray(loads, dtype=np.float64)
+
+    def packs(self, mask: BoolArray) -> bool:
+        """Whether S meets every constraint that dropping an expert cannot break."""
+        problem = self.problem
+        size = int(mask.sum())
+        if size > problem.max_experts or (mask & problem.excluded).any():
+            return False
+        if (self.load(mask) > self.memory_limit).any():
+            return False
+        if self.deployed or not size:
+            return True
+        slow = problem.latency_s[:, mask].max(axis=1) + problem.aggregation_s[size] > self.latency_limit
+        return not (slow.any() or (problem.energy_j[:, mask].sum(axis=1) > self.energy_limit).any())
+
+    def fits(self, mask: BoolArray) -> BoolArray:
+        """Which experts could each be added to a packing S without breaking it, bool [N]."""
+        problem = self.problem
+        size = int(mask.sum())
+        if size >= problem.max_experts:
+            return np.zeros_like(mask)
+        room = self.load(mask)[problem.device] + problem.memory_gb <= self.memory_limit[problem.device]
+        free = ~mask & ~problem.excluded & room
+        if self.deployed:
+            return free
+        slowest = np.maximum(problem.latency_s, problem.latency_s[:, mask].max(axis=1, initial=0.0)[:, None])
+        quick = slowest + problem.aggregation_s[size + 1] <= self.latency_limit[:, None]
+        spent = problem.energy_j[:, mask].sum(axis=1)[:, None]
+        cheap = spent + problem.energy_j <= self.energy_limit[:, None]
+        return np.asarray(free & (quick & cheap).all(axis=0))
+
+    def feasible(self, mask: BoolArray) -> bool:
+        """Packs, holds everything required, and serves every category."""
+        if not mask.any() or (self.problem.required & ~mask).any() or not self.packs(mask):
+            return False
+        return bool(self.allowed(mask).any(axis=1).all())
+
+    def value(self, mask: BoolArray) -> float:
+        """U(S); −inf when S is not feasible."""
+        return self.evaluator.value(self.allowed(mask)) if self.feasible(mask) else -np.inf
+
+    def joules(self, mask: BoolArray) -> float:
+        """As `SelectionProblem.joules`."""
+        if not self.feasible(mask):
+            return np.inf
+        problem = self.problem
+        if not self.deployed:
+            return float(self.evaluator.share @ problem.energy_j[:, mask].sum(axis=1))
+        allowed = self.allowed(mask)[problem.category]
+        liking = np.where(allowed, problem.utility.preference, -np.inf)
+        best = liking == liking.max(axis=1, keepdims=True)
+        routed = np.where(best, problem.energy_j[problem.category], np.inf).min(axis=1)
+        weight = problem.utility.weight
+        return self.idle(self.devices(mask)) + float(weight @ routed / weight.sum())

@@ -1,0 +1,41 @@
+"""The solvers by name. A new one is one file with a function of a `Search`, and one line here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from moe2_pl.errors import UnknownNameError
+from moe2_pl.selection._exhaustive import exhaustive
+from moe2_pl.selection._monotonic import monotonic
+from moe2_pl.selection._search import Search
+
+__all__ = ["SOLVERS", "Solver", "solver_named"]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A search and what it promises.
+
+    Attributes:
+        run: looks at the instance and updates the `Search`.
+        proves: whether the bound it leaves is valid.
+    """
+
+    run: Callable[[Search], None]
+    proves: bool
+
+
+SOLVERS: dict[str, Solver] = {
+    "monotonic": Solver(monotonic, proves=True),
+    "exhaustive": Solver(exhaustive, proves=True),
+}
+
+
+def solver_named(name: str) -> Solver:
+    """The solver of that name.
+
+    Raises:
+        UnknownNameError: no solver has it.
+    """
+    if name not in SOLVERS:
+        raise UnknownNameError("solver", name, SOLVERS)
+    return SOLVERS[name]

@@ -1,0 +1,147 @@
+"""What every search shares: its limits, its incumbent, and when a gap counts as closed.
+
+A `Search` is the mutable record of one run; solvers update it and return nothing else, so that a
+run which is cut short (time, nodes, Ctrl-C) still leaves a valid incumbent and bound behind.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe2_pl.errors import ConfigError
+from moe2_pl.selection._instance import Instance
+
+__all__ = ["GAP_TOLERANCE", "Progress", "Search", "SearchOptions", "closed"]
+
+GAP_TOLERANCE = 1e-9
+_SECONDS_BETWEEN_REPORTS = 2.0
+
+BoolArray = NDArray[np.bool_]
+
+
+def closed(value: float, bound: float) -> bool:
+    """Whether gap = bound − value is within 1e-9 · max(1, |bound|).
+
+    Example:
+        >>> closed(0.5, 0.5 + 1e-10), closed(0.5, 0.51), closed(float("-inf"), float("-inf"))
+        (True, False, True)
+    """
+    return bool(bound <= value or bound - value <= GAP_TOLERANCE * max(1.0, abs(bound)))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A search's state, given to the ``progress`` callback every two seconds."""
+
+    nodes: int
+    value: float
+    bound: float
+    elapsed_s: float
+
+    def __str__(self) -> str:
+        gap = self.bound - self.value
+        head = f"{self.elapsed_s:6.1f} s  {self.nodes:8d} nodes"
+        return f"{head}  value {self.value:.6f}  bound {self.bound:.6f}  gap {gap:.2e}"
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Limits and choices of one run.
+
+    Args:
+        time_limit_s: seconds after which the incumbent is returned with its bound.
+        node_limit: nodes after which it is; a run limited by nodes alone is deterministic.
+        seed: for solvers that draw random numbers.
+        memory_limit_mb: what a best-first queue may take before the search goes depth-first.
+        epsilon: 0 for rigorous bounds; above, `MixtureLikelihood` uses the ε-mode.
+        progress: called with a `Progress`, True for a line on stderr, or None.
+    """
+
+    time_limit_s: float = 60.0
+    node_limit: int | None = None
+    seed: int = 0
+    memory_limit_mb: float = 512.0
+    progress: Callable[[Progress], None] | bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("time_limit_s", "memory_limit_mb"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} = {getattr(self, name)}: a number > 0 is needed")
+        if self.node_limit is not None and self.node_limit < 1:
+            raise ConfigError(f"node_limit = {self.node_limit}: a whole number ≥ 1 is needed")
+
+
+class Search:
+    """The incumbent, the bound and the limits of one run on one instance.
+
+    Attributes:
+        value: of the incumbent; −inf while there is none.
+        mask: the incumbent, bool [N].
+        bound: the least proven upper bound so far; +inf at the start.
+        nodes: how many the search has looked at.
+        stopped: whether a limit or Ctrl-C cut the search short.
+    """
+
+    def __init__(self, instance: Instance, options: SearchOptions) -> None:
+        self.instance = instance
+        self.options = options
+        self.value = -np.inf
+        self.mask: BoolArray = np.zeros(instance.problem.n_experts, dtype=bool)
+        self.bound = np.inf
+        self.nodes = 0
+        self.stopped = False
+        self.started = time.perf_counter()
+        self._reported = self.started
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.perf_counter() - self.started
+
+    def offer(self, mask: BoolArray) -> float:
+        """Evaluate a subset and keep it if it is feasible and better; returns its value.
+
+        Of equal values the one with fewer joules, then fewer experts, then the first names is kept.
+        """
+        value = self.instance.value(mask)
+        if value > self.value or (value == self.value > -np.inf and self._tidier(mask)):
+            self.value, self.mask = value, mask.copy()
+        return value
+
+    def _tidier(self, mask: BoolArray) -> bool:
+        def key(candidate: BoolArray) -> tuple[float, int, list[str]]:
+            names = self.instance.problem.names(candidate)
+            return self.instance.joules(candidate), len(names), sorted(names)
+
+        return bool((mask != self.mask).any() and key(mask) < key(self.mask))
+
+    def hopeless(self, bound: float) -> bool:
+        """Whether a node with this bound cannot improve the incumbent by more than the tolerance."""
+        return self.value > -np.inf and closed(self.value, bound)
+
+    def lower_bound_to(self, bound: float) -> None:
+        """Record a proven upper bound on the optimum (never below the incumbent's value)."""
+        self.bound = max(min(self.bound, bound), self.value)
+
+    def tick(self) -> bool:
+        """Count one node, report if it is time; True when the search must stop."""
+        self.nodes += 1
+        now = time.perf_counter()
+        options = self.options
+        if now - self._reported >= _SECONDS_BETWEEN_REPORTS:
+            self._reported = now
+            self._report(now)
+        limit = options.node_limit
+        if now - self.started > options.time_limit_s or (limit is not None and self.nodes >= limit):
+            self.stopped = True
+        return self.stopped
+
+    def _report(self, now: float) -> None:
+        state = Progress(self.nodes, self.value, self.bound, now - self.started)
+        if callable(self.options.progress):
+            self.options.progress(state)
+        elif self.options.progress:
+            print(state, file=sys.stderr)
