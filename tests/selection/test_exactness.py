@@ -23,9 +23,7 @@ def test_monotonic_equals_exhaustive(random_instance, energy_model: str, utility
 
 
 @pytest.mark.parametrize("energy_model", ["deployed", "active"])
-def test_the_common_factor_is_the_smallest_that_makes_a_budget_feasible(
-    random_instance, energy_model: str
-) -> None:
+def test_the_common_factor_is_the_smallest_that_helps(random_instance, energy_model: str) -> None:
     explained = 0
     for seed in range(150):
         problem, budget = random_instance(seed, energy_model, "facility", n_max=8)

@@ -158,35 +158,50 @@ def _requirement(problem: SelectionProblem, c: int) -> CategoryRequirement:
 def _least_factor(instance: Instance) -> tuple[float, BoolArray]:
     """min over packing S ⊇ required of the factor at which S serves every category.
 
-    ``deployed``: f(S) = max_c min_{j∈S} max((idle(S) + e_cj) / E_c, latency_cj / L_c). A node is a set
-    S that must be included; its bound lets each category take its best expert as if it alone were
-    added. Branching gives the category that needs the most each of its possible experts. ``active``:
-    every expert only adds cost, so the smallest S ⊇ required is enough.
+    ``deployed``: f(S) = max_c min_{j∈S} max((idle(S) + e_cj) / E_c, latency_cj / L_c). A node is a set S
+    that must be included, and itself a candidate. For S to grow into something better, the category
+    that needs the most must get a new expert; the bound of a node lets each category take its best
+    one as if it alone were added. ``active``: every expert only adds cost, so the smallest S ⊇ required
+    is enough.
     """
-    problem = instance.problem
-    start = problem.required.copy()
+    start = instance.problem.required.copy()
+    best, chosen = np.inf, np.zeros_like(start)
     if not _loads(instance, start):
-        return np.inf, np.zeros_like(start)
+        return best, chosen
     if not instance.deployed:
         return _least_factor_active(instance, start)
     serial = count()
-    bound, needy = _factor_bound(instance, start, 0.0)
-    queue = [(bound, 0, next(serial), start, needy)]
     seen = {start.tobytes()}
+    queue = [(0.0, 0, next(serial), start)]
     while queue:
-        factor, depth, _, mask, needy = heapq.heappop(queue)
-        if needy < 0:
-            return factor, mask
-        for j in np.flatnonzero(~mask & ~problem.excluded):
+        bound, depth, _, mask = heapq.heappop(queue)
+        if bound >= best:
+            break
+        least, here, factors = _needs(instance, mask)
+        if here.max() < best:
+            best, chosen = float(here.max()), mask
+        if max(bound, least.max()) >= best:
+            continue
+        needy = int(np.argmax(here))
+        for j in np.flatnonzero(instance.fits(mask) & (factors[needy] < best)):
             child = mask.copy()
             child[j] = True
-            if child.tobytes() in seen or not _loads(instance, child):
-                continue
-            seen.add(child.tobytes())
-            bound, needy_next = _factor_bound(instance, child, factor)
-            if np.isfinite(bound):
-                heapq.heappush(queue, (bound, depth - 1, next(serial), child, needy_next))
-    return np.inf, np.zeros_like(start)
+            if child.tobytes() not in seen:
+                seen.add(child.tobytes())
+                floor = max(bound, float(least.max()), float(factors[needy, j]))
+                heapq.heappush(queue, (floor, depth - 1, next(serial), child))
+    return best, chosen
+
+
+def _needs(instance: Instance, mask: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Factors: each category's least with any S ⊇ mask, [C]; with S = mask, [C]; by expert, [C, N]."""
+    problem = instance.problem
+    on = instance.devices(mask)
+    own = np.where(on[problem.device], 0.0, problem.idle_per_query_j[problem.device])
+    factors = _factors(instance, instance.idle(on) + own)
+    possible = instance.fits(mask) | mask
+    least = np.where(possible, factors, np.inf).min(axis=1)
+    return least, np.where(mask, factors, np.inf).min(axis=1), factors
 
 
 def _loads(instance: Instance, mask: BoolArray) -> bool:
@@ -208,22 +223,6 @@ def _ratio(cost: FloatArray, limit: FloatArray) -> FloatArray:
     limit = np.broadcast_to(limit, cost.shape)
     quotient = np.divide(cost, limit, out=np.full(cost.shape, np.inf), where=limit > 0)
     return np.where(cost == 0, 0.0, quotient)
-
-
-def _factor_bound(instance: Instance, mask: BoolArray, floor: float) -> tuple[float, int]:
-    """A lower bound ≥ floor on f over S ⊇ mask, and the category to branch on (−1: mask attains it)."""
-    problem = instance.problem
-    on = instance.devices(mask)
-    own = np.where(on[problem.device], 0.0, problem.idle_per_query_j[problem.device])
-    factors = _factors(instance, instance.idle(on) + own)
-    possible = instance.fits(mask) | mask
-    least = np.where(possible, factors, np.inf).min(axis=1)
-    here = np.where(mask, factors, np.inf).min(axis=1)
-    bound = max(float(least.max()), floor)
-    missing = here > bound
-    if not missing.any():
-        return (bound, -1) if mask.any() else (np.inf, 0)
-    return bound, int(np.argmax(np.where(missing, least, -np.inf)))
 
 
 def _least_factor_active(instance: Instance, start: BoolArray) -> tuple[float, BoolArray]:

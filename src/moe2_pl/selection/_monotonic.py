@@ -107,7 +107,8 @@ def _reduce(instance: Instance, node: _Node) -> _Node | None:
         possible = instance.open_at(_own_idle(instance, node))
         if not (possible & (node.inside | open_)).any(axis=1).all():
             return None
-        open_ &= possible.any(axis=0)
+        if instance.evaluator.monotone:  # else a useless expert may be worth its idle: it shuts others out
+            open_ &= possible.any(axis=0)
     elif not (node.inside | open_).any():
         return None
     maybe = node.maybe & instance.devices(open_)
