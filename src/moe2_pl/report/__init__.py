@@ -1,0 +1,42 @@
+"""What a person looks at after a run: the HTML report, the CSV files, the closing table, and W&B.
+
+Every function takes the plain values of :class:`ReportData` and computes nothing about deployments itself.
+Importing this room is cheap: Plotly, Rich and W&B are loaded when a function that needs them is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from moe2_pl.report._data import CategoryRow, FrontierRow, ReportData, SummaryRow
+
+if TYPE_CHECKING:
+    from moe2_pl.report._csv import write_frontier, write_frontier_by_category
+    from moe2_pl.report._html import write_report
+    from moe2_pl.report._terminal import print_summary
+    from moe2_pl.report._wandb import log_to_wandb
+
+__all__ = [
+    "CategoryRow",
+    "FrontierRow",
+    "ReportData",
+    "SummaryRow",
+    "log_to_wandb",
+    "print_summary",
+    "write_frontier",
+    "write_frontier_by_category",
+    "write_report",
+]
+
+_HOME = {
+    "log_to_wandb": "_wandb",
+    "print_summary": "_terminal",
+    "write_frontier": "_csv",
+    "write_frontier_by_category": "_csv",
+    "write_report": "_html",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,103 @@
+"""``frontier.csv`` and ``frontier_by_category.csv``: the frontier with every digit, for other programs.
+
+Numbers are written in full precision; ``inf`` stands for no limit, ``nan`` for a figure that does not exist
+or a limit that differs between categories. A list in a cell is joined by ``' + '``.
+"""
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from moe2_pl.report._data import CategoryRow, FrontierRow
+from moe2_pl.report._files import replacing
+from moe2_pl.report._format import listing
+
+__all__ = ["Table", "frontier_table", "write_frontier", "write_frontier_by_category"]
+
+Cell = str | int | float
+Table = tuple[list[str], list[list[Cell]]]
+
+_BUDGET = ("budget", "energy_budget_j", "latency_budget_s")
+_FRONTIER = (
+    *_BUDGET,
+    *("status", "planned", "gap", "experts", "devices", "score", "energy_j", "latency_s", "overloaded"),
+    *("best_single", "best_single_score", "lookup_score", "lookup_on_subset_score", "family_oracle_score"),
+)
+_CATEGORY = ("queries", "allowed", "score", "lookup_score", "energy_j", "latency_s")
+
+
+def write_frontier(rows: Sequence[FrontierRow], path: Path) -> Path:
+    """Writes one line a budget, with the columns of :func:`frontier_table`.
+
+    Args:
+        rows: presets, the chosen budget, the grid, in the order of the file.
+        path: where to write.
+
+    Returns:
+        ``path``.
+    """
+    return _write(frontier_table(rows), path)
+
+
+def write_frontier_by_category(rows: Sequence[FrontierRow], path: Path) -> Path:
+    """Writes one line per budget and category; an infeasible budget has none.
+
+    ``budget``, ``energy_budget_j`` and ``latency_budget_s`` are those of ``frontier.csv``; the category's own
+    limits follow. A column ``share_<expert>`` an expert holds the share of the category's queries that it
+    answers.
+
+    Args:
+        rows: as for :func:`write_frontier`.
+        path: where to write.
+
+    Returns:
+        ``path``.
+    """
+    experts = sorted({name for row in rows for part in row.categories for name in part.shares})
+    header = [*_BUDGET, "category", "category_energy_budget_j", "category_latency_budget_s", *_CATEGORY]
+    lines = [
+        [
+            *_cells(row, _BUDGET),
+            *(part.category, part.energy_budget_j, part.latency_budget_s),
+            *_cells(part, _CATEGORY),
+            *(part.shares.get(name, 0.0) for name in experts),
+        ]
+        for row in rows
+        for part in row.categories
+    ]
+    return _write((header + [f"share_{name}" for name in experts], lines), path)
+
+
+def frontier_table(rows: Sequence[FrontierRow]) -> Table:
+    """Flattens rows to a header and one line a budget.
+
+    Most columns are the attributes of :class:`FrontierRow`. ``max_utilisation`` is the largest ρ, and each
+    device has a column ``utilisation_<device>``: 0 where the subset leaves it off, NaN where the budget is
+    infeasible.
+    """
+    devices = sorted({name for row in rows for name in row.utilisation})
+    header = [*_FRONTIER, "max_utilisation", *(f"utilisation_{name}" for name in devices)]
+    lines = [
+        [
+            *_cells(row, _FRONTIER),
+            max(row.utilisation.values(), default=math.nan),
+            *(row.utilisation.get(name, 0.0 if row.feasible else math.nan) for name in devices),
+        ]
+        for row in rows
+    ]
+    return header, lines
+
+
+def _cells(row: FrontierRow | CategoryRow, columns: Iterable[str]) -> list[Cell]:
+    values = (getattr(row, name) for name in columns)
+    return [listing(value) if isinstance(value, tuple) else value for value in values]
+
+
+def _write(table: Table, path: Path) -> Path:
+    header, lines = table
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(lines)
+    return path

@@ -1,0 +1,111 @@
+"""How figures read: one spelling of scores, joules, seconds, limits and ρ for the page, the terminal and W&B.
+
+A figure that does not exist (NaN) reads as a dash, a limit that does not bind (inf) as ``none``.
+"""
+
+import math
+from collections.abc import Iterable
+
+from moe2_pl.report._data import FrontierRow
+
+__all__ = ["MISSING", "budget_text", "limit", "listing", "quantity", "rho", "score", "signed", "status_text"]
+
+MISSING = "–"
+
+
+def score(value: float) -> str:
+    """A score in [0, 1].
+
+    Example:
+        >>> score(0.5944), score(float("nan"))
+        ('0.594', '–')
+    """
+    return MISSING if math.isnan(value) else f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """A difference of scores, with its sign.
+
+    Example:
+        >>> signed(0.0123), signed(-0.002), signed(-0.0001)
+        ('+0.012', '−0.002', '±0.000')
+    """
+    if math.isnan(value):
+        return MISSING
+    digits = f"{abs(value):.3f}"
+    sign = "±" if float(digits) == 0 else "+" if value > 0 else "−"
+    return sign + digits
+
+
+def quantity(value: float, unit: str) -> str:
+    """Joules or seconds to three significant digits, with thousands separated.
+
+    Example:
+        >>> quantity(1534.2, "J"), quantity(3.456, "s"), quantity(0.01234, "J"), quantity(0, "s")
+        ('1,534 J', '3.46 s', '0.0123 J', '0 s')
+    """
+    if math.isnan(value):
+        return MISSING
+    if math.isinf(value):
+        return f"∞ {unit}"
+    if abs(value) >= 100:
+        return f"{value:,.0f} {unit}"
+    return f"{value:.3g} {unit}"
+
+
+def limit(value: float, unit: str) -> str:
+    """A budget's limit; NaN stands for limits that differ between categories.
+
+    Example:
+        >>> limit(1500, "J"), limit(float("inf"), "J"), limit(float("nan"), "s")
+        ('1,500 J', 'none', 'per category')
+    """
+    if math.isnan(value):
+        return "per category"
+    return "none" if math.isinf(value) else quantity(value, unit)
+
+
+def budget_text(row: FrontierRow) -> str:
+    """Both limits of a row's budget."""
+    energy, latency = _at_most(row.energy_budget_j, "J"), _at_most(row.latency_budget_s, "s")
+    return f"energy {energy}, latency {latency} per query"
+
+
+def _at_most(value: float, unit: str) -> str:
+    text = limit(value, unit)
+    return f"≤ {text}" if math.isfinite(value) else text
+
+
+def rho(value: float) -> str:
+    """A device's utilisation; ``!`` marks an overloaded one, so that the mark survives without colour.
+
+    Example:
+        >>> rho(0.74), rho(2.1), rho(float("nan"))
+        ('0.74', '2.10 !', '–')
+    """
+    if math.isnan(value):
+        return MISSING
+    return f"{value:.2f} !" if value >= 1 else f"{value:.2f}"
+
+
+def status_text(row: FrontierRow) -> str:
+    """What the status says about how good the subset is.
+
+    ``optimal`` refers to the planned value; the gap is in the planned value's unit.
+    """
+    match row.status:
+        case "optimal":
+            return "proven optimal"
+        case "gap":
+            return f"within {row.gap:.2g} of the bound"
+        case "epsilon":
+            return f"within {row.gap:.2g}, up to ε"
+        case "heuristic":
+            return "heuristic, not proven"
+        case _:
+            return row.status
+
+
+def listing(names: Iterable[str]) -> str:
+    """Names in one cell."""
+    return " + ".join(names)

@@ -1,0 +1,70 @@
+"""The table that a run ends with, in the terminal."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from moe2_pl.report._data import ReportData, SummaryRow
+from moe2_pl.report._format import budget_text, quantity, rho, score, status_text
+
+__all__ = ["print_summary"]
+
+_WIDTH = 100
+
+
+def print_summary(data: ReportData, console: Console | None = None) -> None:
+    """Prints the summary table and what the chosen budget comes to.
+
+    Args:
+        data: what the evaluation found.
+        console: where to print; by default standard output, which stays plain text when it is not a terminal.
+    """
+    out = console or Console(highlight=False)
+    if not out.is_terminal or out.width > _WIDTH:
+        out.width = _WIDTH
+    out.print(_table(data))
+    overloaded = any(row.utilisation >= 1 for row in data.summary)
+    if overloaded:
+        out.print(
+            "! ρ ≥ 1: a device gets more work than it can do; its queue grows without end.", style="red"
+        )
+    for row in data.summary:
+        if row.note:
+            out.print(Text(f"{row.name}: {row.note}", style="dim"))
+    out.print(_chosen(data))
+
+
+def _table(data: ReportData) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=data.title, title_justify="left")
+    table.add_column("router", overflow="fold", max_width=28)
+    for heading in ("score", "energy", "latency", "ρ"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("experts", overflow="fold", ratio=1)
+    for row in data.summary:
+        table.add_row(
+            Text(row.name),
+            score(row.score),
+            quantity(row.energy_j, "J"),
+            quantity(row.latency_s, "s"),
+            Text(rho(row.utilisation), style="bold red" if row.utilisation >= 1 else ""),
+            Text(_experts(row, data)),
+        )
+    return table
+
+
+def _experts(row: SummaryRow, data: ReportData) -> str:
+    if len(row.experts) > 1 and set(row.experts) == set(data.experts):
+        return f"all {len(row.experts)}"
+    return ", ".join(row.experts)
+
+
+def _chosen(data: ReportData) -> Text:
+    row = data.chosen
+    budget = f"Budget {row.budget} ({budget_text(row)})"
+    if not row.feasible:
+        return Text(f"{budget}: infeasible, no subset meets it.", style="bold red")
+    return Text(
+        f"{budget}: {len(row.experts)} experts on {len(row.devices)} devices, score {score(row.score)}, "
+        f"{status_text(row)}."
+    )

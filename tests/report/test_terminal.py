@@ -1,0 +1,54 @@
+"""The closing table: complete, plain where colour has no place, and never wider than 100 columns."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from moe2_pl.report import FrontierRow, ReportData, print_summary
+
+
+def printed(data: ReportData, **console: object) -> str:
+    out = io.StringIO()
+    print_summary(data, Console(file=out, **console))  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def test_every_router_stands_with_its_figures_and_experts(data: ReportData) -> None:
+    text = printed(data)
+    for row in data.summary:
+        line = next(line for line in text.splitlines() if line.strip().startswith(row.name))
+        assert f"{row.score:.3f}" in line
+        everything = set(row.experts) == set(data.experts)
+        assert "all 9" in line if everything else all(name in text for name in row.experts)
+    assert "proven optimal" in text or "of the bound" in text
+
+
+@pytest.mark.parametrize("width", [80, 100, 240])
+def test_it_fits_a_hundred_columns(data: ReportData, width: int) -> None:
+    lines = printed(data, width=width, force_terminal=True, no_color=True, color_system=None).splitlines()
+    assert max(map(len, lines)) <= min(width, 100)
+
+
+def test_without_a_terminal_there_is_no_colour(data: ReportData) -> None:
+    assert "\x1b" not in printed(data)
+    assert "\x1b[" in printed(data, force_terminal=True, color_system="standard")
+
+
+def test_overload_is_flagged_in_characters(data: ReportData) -> None:
+    assert "1.02 !" in printed(data)
+    calm = replace(data, summary=tuple(replace(row, utilisation=0.5) for row in data.summary))
+    assert "!" not in printed(calm)
+
+
+def test_an_infeasible_budget_is_said_to_be(data: ReportData, infeasible: FrontierRow) -> None:
+    text = printed(replace(data, chosen=infeasible))
+    assert "infeasible, no subset meets it" in text
+
+
+def test_names_are_not_read_as_markup(data: ReportData) -> None:
+    row = replace(data.summary[0], name="[bold]x[/]", experts=("[red]y",))
+    text = printed(replace(data, summary=(row,)))
+    assert "[bold]x[/]" in text
+    assert "[red]y" in text
