@@ -123,6 +123,11 @@ class ExpertOutputsDataModule(L.LightningDataModule):
         )
         self._loaded: tuple[ExpertOutputs, Split, FeatureSpec, Tensor] | None = None
 
+    def prepare_data(self) -> None:
+        """Refuse missing outputs before anything is built on them."""
+        if self._given is None:
+            find_outputs(self.hparams["outputs"])
+
     def setup(self, stage: str | None = None) -> None:
         """Load, check and split the outputs; once, whatever the stage."""
         if self._loaded is not None:

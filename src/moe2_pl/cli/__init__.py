@@ -1,0 +1,8 @@
+"""What ``train.py`` and ``evaluate.py`` call: configuration → objects → stages."""
+
+from moe2_pl.cli._evaluate import evaluate
+from moe2_pl.cli._logging import wandb_logger
+from moe2_pl.cli._main import run
+from moe2_pl.cli._train import train
+
+__all__ = ["evaluate", "run", "train", "wandb_logger"]

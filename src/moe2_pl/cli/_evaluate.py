@@ -1,0 +1,36 @@
+"""``evaluate.py``: plan and report with a trained gate; nothing is retrained."""
+
+import logging
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+__all__ = ["evaluate"]
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(config: DictConfig) -> None:
+    """Load ``checkpoint``, evaluate it on the data it was trained for, write the results.
+
+    Raises:
+        MoE2Error: a checkpoint, pool or budget that cannot be used.
+    """
+    from moe2_pl.cli._evaluation import prepare, report_data
+    from moe2_pl.cli._outputs import write_results
+    from moe2_pl.gate import load_gate
+    from moe2_pl.outputs import ExpertOutputsDataModule
+    from moe2_pl.pool import ExpertPool
+
+    settings: Any = OmegaConf.to_container(config, resolve=True)
+    pool = ExpertPool.from_mapping(settings["expert_pool"])
+    loaded = load_gate(settings["checkpoint"])
+    # The split must be the one that the gate was trained with, or held-out queries would be training ones.
+    data = ExpertOutputsDataModule(**loaded.data)
+    setting = prepare(settings, pool, data)
+    provenance = {"checkpoint": settings["checkpoint"], "command": f"python {shlex.join(sys.argv)}"}
+    result = report_data(setting, loaded.gate, settings["solver"], provenance, log.info)
+    write_results(result, Path(settings["paths"]["output_dir"]))

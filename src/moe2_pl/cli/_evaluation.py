@@ -1,0 +1,261 @@
+"""The evaluation of a frozen gate: plan every budget on validation queries, realise it on held-out ones.
+
+Nothing here trains: one gate's predictions serve every subset and every budget.
+"""
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from moe2_pl.cli._budgets import PRESETS, UNLIMITED, budget_grid, configured_budget, preset_budgets
+from moe2_pl.cli._planning import Planner, Router, outcome_costs, table_router
+from moe2_pl.cli._realise import HeldOut, Realised, best_single
+from moe2_pl.errors import DataError, InfeasibleBudgetError
+from moe2_pl.gate import GatingModule
+from moe2_pl.outputs import ExpertOutputs, ExpertOutputsDataModule, log_likelihood
+from moe2_pl.pool import Costs, ExpertPool
+from moe2_pl.report import FrontierRow, ReportData, SummaryRow
+from moe2_pl.selection import Budget, FacilityLocation, MixtureLikelihood, Solution, solve, sweep
+
+__all__ = ["Setting", "prepare", "report_data"]
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """Everything about a run that does not depend on the gate.
+
+    Args:
+        pool: N experts.
+        data: the DataModule, loaded.
+        outputs: its outputs, one column per model of the pool.
+        costs: [n, N] of all queries.
+        planner: category means and constraints.
+        baselines: ``lookup`` and, where families are known, ``family_oracle``.
+        budgets: name → budget: the presets, and the chosen one.
+        chosen: name of the budget that was asked for.
+        grid: budgets of the sweep.
+    """
+
+    pool: ExpertPool
+    data: ExpertOutputsDataModule
+    outputs: ExpertOutputs
+    costs: Costs
+    planner: Planner
+    baselines: Mapping[str, Router]
+    budgets: Mapping[str, Budget]
+    chosen: str
+    grid: list[Budget]
+
+
+def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> Setting:
+    """Costs, baselines and budgets of a run; refuses an infeasible budget before anything is trained.
+
+    Args:
+        config: ``expert_pool``, ``traffic``, ``budget`` and ``sweep`` of the configuration.
+        pool: N experts.
+        data: outputs of at least the pool's models.
+
+    Raises:
+        InfeasibleBudgetError: what each category needs alone, and by how much the budget would have to grow.
+    """
+    settings = config["expert_pool"]
+    outputs = data.outputs.select_experts(pool.model_ids)
+    costs = outcome_costs(pool, outputs, settings["output_tokens"])
+    train, validation, test = data.split
+    planner = Planner.from_costs(
+        pool,
+        outputs,
+        costs,
+        np.concatenate([train, validation]),
+        queries_per_s=config["traffic"]["queries_per_s"],
+        energy_model=settings["energy_model"],
+        required=tuple(settings["required"]),
+        excluded=tuple(settings["excluded"]),
+        max_experts=settings["max_experts"],
+    )
+    parts = (train, validation, test)
+    hidden = data.hparams["category"] == "unknown"
+    kind = np.zeros(len(outputs), dtype=np.int64) if hidden else outputs.category
+    baselines = {"lookup": table_router("lookup", planner, outputs, parts, kind)}
+    if outputs.family is not None:
+        baselines["family_oracle"] = table_router("family oracle", planner, outputs, parts, outputs.family)
+    problem = baselines["lookup"].problem
+    budgets = preset_budgets(problem)
+    chosen, budget = configured_budget(config["budget"], budgets, planner.queries_per_s)
+    found = solve(problem, budget)
+    if found.status == "infeasible":
+        raise InfeasibleBudgetError(f"budget '{chosen}': {found.infeasibility}")
+    grid = budget_grid(problem, config["sweep"]["energy_points"], config["sweep"]["latency_points"])
+    return Setting(pool, data, outputs, costs, planner, baselines, {**budgets, chosen: budget}, chosen, grid)
+
+
+def report_data(
+    setting: Setting, gate: GatingModule, solver: Config, provenance: Mapping[str, str], tick: Callable[[str], None]
+) -> ReportData:
+    """Plan and realise every budget with a frozen gate.
+
+    Args:
+        setting: of the run.
+        gate: frozen; its weights are read and never written.
+        solver: ``name`` and ``time_limit_s``.
+        provenance: what to print beside the gate's own.
+        tick: called with a line of progress.
+    """
+    started = time.perf_counter()
+    router, planned_unit = _gate_router(setting, gate)
+    test = setting.data.split.test
+    held_out = HeldOut(
+        setting.pool.expand(setting.outputs.score[test]), setting.outputs.category[test], setting.costs.rows(test), setting.planner
+    )
+    routers = {"moe2": router, **setting.baselines}
+    names = [*setting.budgets, *("grid" for _ in setting.grid)]
+    budgets = [*setting.budgets.values(), *setting.grid]
+    solutions = {
+        key: sweep(r.problem, budgets, solver=solver["name"], time_limit_s=solver["time_limit_s"])
+        for key, r in routers.items()
+    }
+    swept = time.perf_counter()
+    tick(f"planned {len(budgets)} budgets with '{solver['name']}' in {swept - started:.1f} s")
+    rows = [
+        held_out.frontier_row(
+            names[i], budget, solutions["moe2"][i], routers, {k: solutions[k][i] for k in setting.baselines}
+        )
+        for i, budget in enumerate(budgets)
+    ]
+    presets = {n: row for n, row in zip(names, rows, strict=True) if n != "grid"}
+    return ReportData(
+        title=f"MoE² on {setting.pool.name}",
+        pool=setting.pool.name,
+        objective=gate.objective.name,
+        planned_unit=planned_unit,
+        chosen=presets[setting.chosen],
+        presets=tuple(presets[n] for n in (*PRESETS, UNLIMITED)),
+        grid=tuple(row for n, row in zip(names, rows, strict=True) if n == "grid"),
+        summary=tuple(_summary(setting, held_out, routers, solutions, names)),
+        experts={
+            e.name: {
+                "device": e.device,
+                "model_id": e.model_id,
+                "bits": e.bits,
+                "weight_gb": e.weight_gb,
+                "memory_gb": e.memory_gb,
+            }
+            for e in setting.pool.experts
+        },
+        devices={
+            d.name: {"memory_gb": d.memory_gb, "idle_w": d.idle_w, "active_w": d.active_w, "source": d.source}
+            for d in setting.pool.devices
+        },
+        cost_labels=dict(zip(setting.pool.names, setting.costs.label, strict=True)),
+        queries_per_s=setting.planner.queries_per_s,
+        calibration=_calibration(setting, gate, held_out, router),
+        provenance={**_provenance(setting, gate), **provenance},
+        notes=_notes(setting),
+        timings_s={"plan": swept - started, "realise": time.perf_counter() - swept},
+    )
+
+
+def _gate_router(setting: Setting, gate: GatingModule) -> tuple[Router, str]:
+    """The gate's problem over validation queries, its ranking of held-out ones, and the unit it plans in."""
+    columns = gate.columns(setting.pool.model_ids)
+    if gate.spec != setting.data.spec:
+        raise DataError(
+            f"the gate was trained on '{gate.spec.encoder}' with categories {', '.join(gate.spec.categories)}; the "
+            f"outputs have '{setting.data.spec.encoder}' with {', '.join(setting.data.spec.categories)}"
+        )
+    _, validation, test = setting.data.split
+
+    def predict(rows: Any) -> Any:
+        return setting.pool.expand(gate.predict(setting.data.features(rows))[:, columns].numpy())
+
+    utility: FacilityLocation | MixtureLikelihood
+    if gate.objective.independent:
+        utility, unit = FacilityLocation(predict(validation)), "score"
+    else:
+        log_p = setting.pool.expand(log_likelihood(setting.outputs.rows(validation)))
+        utility, unit = MixtureLikelihood(predict(validation).clip(min=1e-12), log_p), "nats"
+    problem = setting.planner.problem(utility, setting.outputs.category[validation])
+    return Router("MoE²", problem, predict(test)), unit
+
+
+def _summary(
+    setting: Setting,
+    held_out: HeldOut,
+    routers: Mapping[str, Router],
+    solutions: Mapping[str, list[Solution]],
+    names: list[str],
+) -> Iterator[SummaryRow]:
+    """The closing table: baselines and MoE² under each budget, then what the full pool could reach."""
+
+    def row(name: str, got: Realised, experts: tuple[str, ...]) -> SummaryRow:
+        return SummaryRow(
+            name,
+            float(got.score.mean()),
+            float(got.energy_j.mean()),
+            float(got.latency_s.mean()),
+            float(got.utilisation.max()),
+            experts,
+        )
+
+    for budget_name in dict.fromkeys((*PRESETS, setting.chosen)):
+        if budget_name == UNLIMITED:
+            continue
+        i = names.index(budget_name)
+        single = best_single(setting.baselines["lookup"].problem, setting.budgets[budget_name])
+        if single is not None:
+            yield row(f"best single, {budget_name}", held_out.single(single), (setting.pool.names[single],))
+        for key, label in (("lookup", "lookup"), ("moe2", "MoE²")):
+            found = solutions[key][i]
+            if found.experts:
+                yield row(f"{label}, {budget_name}", held_out.realise(routers[key].rank, found), found.experts)
+    for key, label in (("lookup", "lookup"), ("moe2", "MoE²"), ("family_oracle", "family oracle")):
+        if key in routers:
+            yield row(f"{label}, full pool", held_out.everything(routers[key].rank), ("all",))
+    yield row("oracle, full pool", held_out.everything(held_out.score), ("all",))
+
+
+def _calibration(
+    setting: Setting, gate: GatingModule, held_out: HeldOut, router: Router
+) -> dict[str, tuple[float, float]]:
+    if not gate.objective.independent:
+        return {}
+    predicted, realised = router.rank.mean(0), held_out.score.mean(0)
+    return {n: (float(predicted[j]), float(realised[j])) for j, n in enumerate(setting.pool.names)}
+
+
+def _provenance(setting: Setting, gate: GatingModule) -> dict[str, str]:
+    source = setting.outputs.provenance
+    split = setting.data.split
+    return {
+        "outputs": f"{setting.data.hparams['outputs']}, SHA-256 {setting.data.outputs.fingerprint()[:16]}",
+        "source": f"{source.get('source', 'not recorded')} {str(source.get('commit', ''))[:12]}".strip(),
+        "licence": str(source.get("licence", "not recorded")),
+        "pool": f"{setting.pool.name}, SHA-256 {setting.pool.fingerprint()[:16]}",
+        "split": f"{setting.data.hparams['split']}, seed {setting.data.hparams['split_seed']}: {len(split.train)} "
+        f"training, {len(split.validation)} validation, {len(split.test)} held-out queries",
+        "gate": f"{gate.hparams['network']['name']}, objective {gate.objective.name}, encoder {gate.spec.encoder}, "
+        f"category {setting.data.hparams['category']}",
+        "versions": ", ".join(f"{p} {version(p)}" for p in ("moe2-pl", "torch", "lightning", "numpy")),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+def _notes(setting: Setting) -> tuple[str, ...]:
+    notes = [
+        "Budgets limit the mean of a category's queries, not a single query.",
+        "Planned values come from validation queries; scores are realised on held-out queries that neither "
+        "training nor planning read.",
+        "The preservation certificate is not measured yet: on subsets the gate is near-optimal by theory, not by test.",
+    ]
+    if setting.outputs.output_tokens is None:
+        notes.append("Answer lengths are assumed per task family (expert_pool.output_tokens), not measured.")
+    labels = sorted(set(setting.costs.label))
+    notes.append(f"Latency and energy are {' and '.join(labels)}.")
+    return tuple(notes)

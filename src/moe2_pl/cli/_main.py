@@ -1,0 +1,75 @@
+"""The command line: Hydra composes, one function does the work, and every expected error is one line.
+
+Only Hydra is imported before the configuration stands, so that ``--help`` and mistakes answer at once.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+
+from moe2_pl.cli._schema import register_schema
+from moe2_pl.errors import MoE2Error, UnknownNameError
+
+__all__ = ["run"]
+
+log = logging.getLogger(__name__)
+
+
+def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], None]) -> None:
+    """Compose ``config_dir/config_name`` with the command line's overrides and call ``task``.
+
+    Expected errors are printed as one line and end the process with status 1; ``HYDRA_FULL_ERROR=1`` shows
+    tracebacks instead.
+    """
+    register_schema()
+    verbose = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
+    # Hydra prints its own many-line report unless told to raise; we want the exception itself.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    decorated = hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(task)
+    try:
+        decorated()
+    except (MoE2Error, HydraException, OmegaConfBaseException) as error:
+        if verbose:
+            raise
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _one_line(error: BaseException) -> str:
+    cause = error.__cause__
+    if isinstance(error, MissingConfigException):
+        group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        if group and error.options:
+            return str(UnknownNameError(group.split("@")[0], name, error.options))
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
+        return _one_line(cause)
+    if isinstance(error, (ConfigAttributeError, ConfigKeyError)) and error.full_key:
+        key = str(error.full_key)
+        siblings = _keys(error.parent_node)
+        close = get_close_matches(key.rpartition(".")[2], siblings, n=1)
+        hint = f": did you mean '{close[0]}'?" if close else ""
+        return f"unknown key '{key}'{hint} Known here: {', '.join(siblings)}"
+    if isinstance(error, ValidationError):
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
+    if isinstance(cause, MoE2Error):
+        return str(cause)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[:2])
+
+
+def _keys(node: object) -> list[str]:
+    if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+        fields: Iterable[object] = OmegaConf.to_container(node, resolve=False, throw_on_missing=False) or ()
+        return sorted(str(k) for k in fields)
+    return []

@@ -1,0 +1,20 @@
+"""The files of a run folder: written at the end, all from the same figures."""
+
+import logging
+from pathlib import Path
+
+from moe2_pl.report import ReportData, print_summary, write_frontier, write_frontier_by_category, write_report
+
+__all__ = ["write_results"]
+
+log = logging.getLogger(__name__)
+
+
+def write_results(data: ReportData, folder: Path) -> None:
+    """Write frontier.csv, frontier_by_category.csv and report.html, and print the closing table."""
+    rows = [data.chosen, *(r for r in data.presets if r is not data.chosen), *data.grid]
+    write_frontier(rows, folder / "frontier.csv")
+    write_frontier_by_category(rows, folder / "frontier_by_category.csv")
+    report = write_report(data, folder / "report.html")
+    print_summary(data)
+    print(f"report: {report}")

@@ -1,0 +1,201 @@
+"""What a plan is really worth: held-out queries routed inside a solution, and the report's row of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from moe2_pl.cli._planning import Planner, Router
+from moe2_pl.gate import route
+from moe2_pl.pool import Costs, utilisation
+from moe2_pl.report import CategoryRow, FrontierRow
+from moe2_pl.selection import Budget, SelectionProblem, Solution
+
+__all__ = ["HeldOut", "Realised", "best_single"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Realised:
+    """Held-out queries, routed.
+
+    Args:
+        choice: [n] the expert that answers.
+        score: [n].
+        energy_j: [n] joules, the fleet's idle included.
+        latency_s: [n].
+        utilisation: [D] ρ of each device.
+    """
+
+    choice: Ints
+    score: Floats
+    energy_j: Floats
+    latency_s: Floats
+    utilisation: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """The test queries of one pool.
+
+    Args:
+        score: [n, N] per expert.
+        category: [n].
+        costs: of the n queries.
+        planner: pool, category means and constraints.
+    """
+
+    score: Floats
+    category: Ints
+    costs: Costs
+    planner: Planner
+
+    def realise(self, rank: Floats, solution: Solution) -> Realised:
+        """Route every query to the allowed expert with the largest ``rank`` [n, N]; ties go to fewer joules."""
+        allowed = solution.allowed[self.category]
+        energy_j = self.planner.energy_j[self.category]
+        routing = route(torch.from_numpy(rank), torch.from_numpy(allowed), energy_j=torch.from_numpy(energy_j))
+        return self._of(routing.expert[:, 0].numpy(), solution.idle_j, solution.mask)
+
+    def everything(self, rank: Floats) -> Realised:
+        """Route with all experts deployed and no limit."""
+        mask = np.ones(rank.shape[1], dtype=bool)
+        idle_j = float(self.planner.pool.idle_w.sum()) / self.planner.queries_per_s
+        energy_j = torch.from_numpy(self.planner.energy_j[self.category])
+        routing = route(torch.from_numpy(rank), torch.from_numpy(mask), energy_j=energy_j)
+        return self._of(routing.expert[:, 0].numpy(), idle_j, mask)
+
+    def single(self, expert: int) -> Realised:
+        """Send every query to one expert, deployed alone."""
+        mask = np.arange(self.score.shape[1]) == expert
+        idle_j = float(self.planner.pool.idle_w[self.planner.pool.device_index[expert]]) / self.planner.queries_per_s
+        return self._of(np.full(len(self.category), expert), idle_j, mask)
+
+    def _of(self, choice: Ints, idle_j: float, mask: NDArray[np.bool_]) -> Realised:
+        pool, rows = self.planner.pool, np.arange(len(choice))
+        if self.planner.energy_model == "active":
+            # All of S answers every query and the slowest is waited for.
+            energy_j = self.costs.energy_j[:, mask].sum(1)
+            latency_s = self.costs.latency_s[:, mask].max(1)
+            work = [np.full(len(choice), j) for j in np.flatnonzero(mask)]
+        else:
+            energy_j = idle_j + self.costs.energy_j[rows, choice]
+            latency_s = self.costs.latency_s[rows, choice]
+            work = [choice]
+        rho = sum(
+            utilisation(self.costs.busy_s, c, pool.device_index, len(pool.devices), self.planner.queries_per_s)
+            for c in work
+        )
+        return Realised(choice, self.score[rows, choice], energy_j, latency_s, np.asarray(rho))
+
+    def frontier_row(
+        self, name: str, budget: Budget, solution: Solution, routers: Mapping[str, Router], others: Mapping[str, Solution]
+    ) -> FrontierRow:
+        """The report's row of MoE²'s solution, beside the baselines under the same budget.
+
+        Args:
+            name: of the budget.
+            budget: the limits.
+            solution: MoE²'s.
+            routers: ``moe2``, ``lookup`` and, where families are known, ``family_oracle``.
+            others: the baselines' own solutions, by the same names.
+        """
+        energy, latency = self._limits(budget)
+        limits = {"energy_budget_j": _common(energy), "latency_budget_s": _common(latency)}
+        if not solution.experts:
+            return _infeasible_row(name, limits, solution.status)
+        moe2 = self.realise(routers["moe2"].rank, solution)
+        on_subset = self.realise(routers["lookup"].rank, solution)
+        single = best_single(routers["lookup"].problem, budget)
+        scores = {
+            other: float(self.realise(routers[other].rank, found).score.mean()) if found.experts else np.nan
+            for other, found in others.items()
+        }
+        pool = self.planner.pool
+        return FrontierRow(
+            budget=name,
+            **limits,
+            status=solution.status,
+            planned=solution.value,
+            gap=solution.gap,
+            experts=solution.experts,
+            devices=tuple(pool.device_names[d] for d in solution.devices),
+            score=float(moe2.score.mean()),
+            energy_j=float(moe2.energy_j.mean()),
+            latency_s=float(moe2.latency_s.mean()),
+            utilisation={pool.device_names[d]: float(moe2.utilisation[d]) for d in solution.devices},
+            best_single="" if single is None else pool.names[single],
+            best_single_score=np.nan if single is None else float(self.score[:, single].mean()),
+            lookup_score=scores["lookup"],
+            family_oracle_score=scores.get("family_oracle", np.nan),
+            lookup_on_subset_score=float(on_subset.score.mean()),
+            categories=tuple(
+                self._category_row(c, energy[c], latency[c], solution, moe2, on_subset)
+                for c in range(len(self.planner.categories))
+            ),
+        )
+
+    def _limits(self, budget: Budget) -> tuple[Floats, Floats]:
+        names = self.planner.categories
+        return budget.energy_limits(names), budget.latency_limits(names)
+
+    def _category_row(
+        self, c: int, energy_j: float, latency_s: float, solution: Solution, moe2: Realised, lookup: Realised
+    ) -> CategoryRow:
+        here = self.category == c
+        names = self.planner.pool.names
+        share = np.bincount(moe2.choice[here], minlength=len(names)) / max(here.sum(), 1)
+        return CategoryRow(
+            category=self.planner.categories[c],
+            energy_budget_j=float(energy_j),
+            latency_budget_s=float(latency_s),
+            allowed=tuple(names[j] for j in np.flatnonzero(solution.allowed[c])),
+            score=_mean(moe2.score[here]),
+            lookup_score=_mean(lookup.score[here]),
+            energy_j=_mean(moe2.energy_j[here]),
+            latency_s=_mean(moe2.latency_s[here]),
+            shares={names[j]: float(share[j]) for j in np.flatnonzero(share)},
+            queries=int(here.sum()),
+        )
+
+
+def best_single(problem: SelectionProblem, budget: Budget) -> int | None:
+    """The expert with the largest planned value of those feasible alone; None where none is."""
+    values = [problem.value([j], budget) for j in range(problem.n_experts)]
+    best = int(np.argmax(values))
+    return best if np.isfinite(values[best]) else None
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _common(limits: Floats) -> float:
+    """The one limit of all categories; NaN where they differ."""
+    return float(limits[0]) if (limits == limits[0]).all() else float("nan")
+
+
+def _infeasible_row(name: str, limits: dict[str, float], status: str) -> FrontierRow:
+    nan = float("nan")
+    return FrontierRow(
+        budget=name,
+        **limits,
+        status=status,
+        planned=nan,
+        gap=nan,
+        experts=(),
+        devices=(),
+        score=nan,
+        energy_j=nan,
+        latency_s=nan,
+        utilisation={},
+        best_single="",
+        best_single_score=nan,
+        lookup_score=nan,
+        family_oracle_score=nan,
+        lookup_on_subset_score=nan,
+    )

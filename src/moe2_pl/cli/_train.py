@@ -1,0 +1,100 @@
+"""``train.py``: seed, load the outputs, fit the gate, freeze it, then plan, report and log."""
+
+import logging
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from moe2_pl.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    from moe2_pl.outputs import ExpertOutputsDataModule
+
+__all__ = ["train"]
+
+log = logging.getLogger(__name__)
+
+STAGES = ("precompute", "fit", "evaluate")
+
+
+def train(config: DictConfig) -> float | None:
+    """Run the stages of ``config.stages``; returns the chosen budget's held-out score for sweepers.
+
+    Raises:
+        MoE2Error: anything in the configuration or the data that cannot be used; nothing has been written then.
+    """
+    for stage in config.stages:
+        if stage not in STAGES:
+            raise UnknownNameError("stage", stage, STAGES)
+    if "evaluate" in config.stages and "fit" not in config.stages and config.checkpoint is None:
+        raise ConfigError("stages has evaluate without fit; give checkpoint=…/gate.ckpt")
+
+    import lightning as L
+    from hydra.utils import instantiate
+
+    from moe2_pl.cli._evaluation import prepare, report_data
+    from moe2_pl.cli._outputs import write_results
+    from moe2_pl.gate import load_gate
+    from moe2_pl.outputs import ExpertOutputsDataModule
+    from moe2_pl.pool import ExpertPool
+    from moe2_pl.report import log_to_wandb
+
+    L.seed_everything(config.seed, workers=True, verbose=False)
+    settings: Any = OmegaConf.to_container(config, resolve=True)
+    folder = Path(config.paths.output_dir)
+    pool = ExpertPool.from_mapping(settings["expert_pool"])
+    data = ExpertOutputsDataModule(
+        outputs=config.expert_pool.outputs, encoder=config.encoder.name, experts=pool.model_ids, **settings["data"]
+    )
+    data.prepare_data()
+    if config.stages == ["precompute"]:
+        return None
+    setting = prepare(settings, pool, data)
+    loggers = []
+    checkpoint = config.checkpoint
+    if "fit" in config.stages:
+        fitted = _build(config, settings, data)
+        loggers = list(instantiate(config.logger).values())
+        trainer = instantiate(config.trainer, logger=loggers, callbacks=list(instantiate(config.callbacks).values()))
+        for logger in loggers:
+            logger.log_hyperparams(settings)
+        started = time.perf_counter()
+        trainer.fit(fitted, datamodule=data)
+        checkpoint = trainer.checkpoint_callback.best_model_path
+        log.info("fitted the gate in %.1f s → %s", time.perf_counter() - started, checkpoint)
+    if "evaluate" not in config.stages:
+        return None
+    gate = load_gate(checkpoint).gate
+    provenance = {"checkpoint": checkpoint, "seed": str(config.seed), "command": f"python {shlex.join(sys.argv)}"}
+    result = report_data(setting, gate, settings["solver"], provenance, log.info)
+    write_results(result, folder)
+    for logger in loggers:
+        if type(logger).__name__ == "WandbLogger":
+            log_to_wandb(logger, result)
+            logger.experiment.finish(quiet=True)
+    return result.chosen.score
+
+
+def _build(config: DictConfig, settings: dict[str, Any], data: "ExpertOutputsDataModule") -> Any:
+    """The gate of a configuration; a wrong option of the network or the optimizer fails here, before training."""
+    from hydra.utils import instantiate
+
+    from moe2_pl.gate import GatingModule
+
+    gate = GatingModule(
+        spec=data.spec,
+        model_ids=data.outputs.model_id,
+        network=settings["gate"]["network"],
+        objective=settings["objective"],
+        optimizer=instantiate(config.gate.optimizer),
+        scheduler=instantiate(config.gate.scheduler),
+    )
+    try:
+        gate.configure_optimizers()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"gate.optimizer or gate.scheduler cannot be used: {error}") from error
+    return gate
