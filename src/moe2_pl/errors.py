@@ -5,7 +5,7 @@ the command line prints it and exits with status 1. Anything else that escapes i
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 
 __all__ = [
     "CheckpointError",
@@ -17,7 +17,24 @@ __all__ = [
     "PoolError",
     "ProblemError",
     "UnknownNameError",
+    "closest",
 ]
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like ``name``, or most like its beginning; None where none is near.
+
+    Example:
+        >>> closest("agx_orn", ["agx_orin_64gb", "agx_thor"])
+        'agx_orin_64gb'
+    """
+
+    def likeness(other: str) -> float:
+        beginning = other[: len(name) + 1]
+        return max(SequenceMatcher(None, name, part).ratio() for part in (other, beginning))
+
+    best = max(known, key=likeness, default=None)
+    return best if best is not None and likeness(best) >= 0.6 else None
 
 
 class MoE2Error(Exception):
@@ -67,6 +84,6 @@ class UnknownNameError(ConfigError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean '{close[0]}'? " if close else ""
+        close = closest(name, names)
+        hint = f"did you mean '{close}'? " if close else ""
         super().__init__(f"unknown {kind} '{name}': {hint}Known: {', '.join(names)}")

@@ -45,9 +45,9 @@ def budget_grid(problem: SelectionProblem, energy_points: int, latency_points: i
         if points < 0:
             raise ConfigError(f"sweep.{name} is {points}; need 0 (no grid) or more")
     limits = budget_range(problem)
-    energy = np.geomspace(*limits.energy_j, energy_points) if energy_points else []
-    latency = np.geomspace(*limits.latency_s, latency_points) if latency_points else []
-    return [Budget(energy_j=_up(e), latency_s=_up(l)) for e in energy for l in latency]
+    energy = np.geomspace(*limits.energy_j, num=energy_points)
+    latency = np.geomspace(*limits.latency_s, num=latency_points)
+    return [Budget(energy_j=_up(e), latency_s=_up(s)) for e in energy for s in latency]
 
 
 def configured_budget(
@@ -71,7 +71,9 @@ def configured_budget(
         return preset, presets[preset]
     if power_w is not None:
         if energy_j is not None:
-            raise ConfigError(f"budget.power_w is {power_w} and budget.energy_j is {energy_j}; give one of them")
+            raise ConfigError(
+                f"budget.power_w is {power_w} and budget.energy_j is {energy_j}; give one of them"
+            )
         if not math.isfinite(power_w) or power_w < 0:
             raise ConfigError(f"budget.power_w is {power_w}; it must be a number of watts ≥ 0")
         energy_j = power_w / queries_per_s

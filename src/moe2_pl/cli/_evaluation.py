@@ -19,7 +19,7 @@ from moe2_pl.errors import DataError, InfeasibleBudgetError
 from moe2_pl.gate import GatingModule
 from moe2_pl.outputs import ExpertOutputs, ExpertOutputsDataModule, log_likelihood
 from moe2_pl.pool import Costs, ExpertPool
-from moe2_pl.report import FrontierRow, ReportData, SummaryRow
+from moe2_pl.report import ReportData, SummaryRow
 from moe2_pl.selection import Budget, FacilityLocation, MixtureLikelihood, Solution, solve, sweep
 
 __all__ = ["Setting", "prepare", "report_data"]
@@ -97,7 +97,11 @@ def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> 
 
 
 def report_data(
-    setting: Setting, gate: GatingModule, solver: Config, provenance: Mapping[str, str], tick: Callable[[str], None]
+    setting: Setting,
+    gate: GatingModule,
+    solver: Config,
+    provenance: Mapping[str, str],
+    tick: Callable[[str], None],
 ) -> ReportData:
     """Plan and realise every budget with a frozen gate.
 
@@ -112,7 +116,10 @@ def report_data(
     router, planned_unit = _gate_router(setting, gate)
     test = setting.data.split.test
     held_out = HeldOut(
-        setting.pool.expand(setting.outputs.score[test]), setting.outputs.category[test], setting.costs.rows(test), setting.planner
+        setting.pool.expand(setting.outputs.score[test]),
+        setting.outputs.category[test],
+        setting.costs.rows(test),
+        setting.planner,
     )
     routers = {"moe2": router, **setting.baselines}
     names = [*setting.budgets, *("grid" for _ in setting.grid)]
@@ -214,7 +221,9 @@ def _summary(
         for key, label in (("lookup", "lookup"), ("moe2", "MoE²")):
             found = solutions[key][i]
             if found.experts:
-                yield row(f"{label}, {budget_name}", held_out.realise(routers[key].rank, found), found.experts)
+                yield row(
+                    f"{label}, {budget_name}", held_out.realise(routers[key].rank, found), found.experts
+                )
     for key, label in (("lookup", "lookup"), ("moe2", "MoE²"), ("family_oracle", "family oracle")):
         if key in routers:
             yield row(f"{label}, full pool", held_out.everything(routers[key].rank), ("all",))

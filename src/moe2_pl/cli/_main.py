@@ -6,8 +6,9 @@ Only Hydra is imported before the configuration stands, so that ``--help`` and m
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 
 import hydra
@@ -16,14 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
 from moe2_pl.cli._schema import register_schema
-from moe2_pl.errors import MoE2Error, UnknownNameError
+from moe2_pl.errors import MoE2Error, UnknownNameError, closest
 
 __all__ = ["run"]
 
 log = logging.getLogger(__name__)
 
 
-def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], None]) -> None:
+def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]) -> None:
     """Compose ``config_dir/config_name`` with the command line's overrides and call ``task``.
 
     Expected errors are printed as one line and end the process with status 1; ``HYDRA_FULL_ERROR=1`` shows
@@ -33,9 +34,21 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], None]) 
     verbose = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
     # Hydra prints its own many-line report unless told to raise; we want the exception itself.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    decorated = hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(task)
+
+    # Inside Hydra's job, or Hydra would add lines of its own; wraps: Hydra looks at the task's module.
+    @wraps(task)
+    def guarded(config: DictConfig) -> object:
+        with _expected_errors(verbose):
+            return task(config)
+
+    with _expected_errors(verbose):
+        hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(guarded)()
+
+
+@contextmanager
+def _expected_errors(verbose: bool) -> Iterator[None]:
     try:
-        decorated()
+        yield
     except (MoE2Error, HydraException, OmegaConfBaseException) as error:
         if verbose:
             raise
@@ -57,9 +70,9 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, (ConfigAttributeError, ConfigKeyError)) and error.full_key:
         key = str(error.full_key)
         siblings = _keys(error.parent_node)
-        close = get_close_matches(key.rpartition(".")[2], siblings, n=1)
-        hint = f": did you mean '{close[0]}'?" if close else ""
-        return f"unknown key '{key}'{hint} Known here: {', '.join(siblings)}"
+        close = closest(key.rpartition(".")[2], siblings)
+        hint = f"did you mean '{close}'?" if close else f"known here: {', '.join(siblings)}"
+        return f"unknown key '{key}': {hint}"
     if isinstance(error, ValidationError):
         return f"{error.full_key}: {str(error).splitlines()[0]}"
     if isinstance(cause, MoE2Error):

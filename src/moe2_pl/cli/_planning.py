@@ -33,7 +33,9 @@ def outcome_costs(pool: ExpertPool, outputs: ExpertOutputs, tokens_by_family: di
         DataError: neither counted nor assumed tokens for some family.
     """
     column = [pool.model_ids.index(e.model_id) for e in pool.experts]
-    modelled = roofline_costs(pool, outputs.prompt_tokens, _answer_tokens(outputs, tokens_by_family)[:, column])
+    modelled = roofline_costs(
+        pool, outputs.prompt_tokens, _answer_tokens(outputs, tokens_by_family)[:, column]
+    )
     if outputs.latency_s is None or outputs.energy_j is None:
         return modelled
     labels = outputs.cost_label or ("measured",) * len(outputs.experts)
@@ -46,7 +48,9 @@ def _answer_tokens(outputs: ExpertOutputs, tokens_by_family: dict[str, float]) -
     if outputs.output_tokens is not None:
         return outputs.output_tokens
     kinds, index = (
-        (outputs.families, outputs.family) if outputs.family is not None else (outputs.categories, outputs.category)
+        (outputs.families, outputs.family)
+        if outputs.family is not None
+        else (outputs.categories, outputs.category)
     )
     missing = [kind for kind in kinds if kind not in tokens_by_family]
     if missing:
@@ -108,7 +112,9 @@ class Planner:
         category = outputs.category[rows]
         empty = np.flatnonzero(np.bincount(category, minlength=C) == 0)
         if len(empty):
-            raise DataError(f"category '{outputs.categories[empty[0]]}' has no training or validation queries")
+            raise DataError(
+                f"category '{outputs.categories[empty[0]]}' has no training or validation queries"
+            )
         return cls(
             pool,
             outputs.categories,
@@ -138,7 +144,9 @@ class Planner:
         )
 
 
-def table_router(name: str, planner: Planner, outputs: ExpertOutputs, parts: tuple[Ints, Ints, Ints], kind: Ints) -> Router:
+def table_router(
+    name: str, planner: Planner, outputs: ExpertOutputs, parts: tuple[Ints, Ints, Ints], kind: Ints
+) -> Router:
     """A router that knows one number per kind of query and model: the mean training score.
 
     Args:
@@ -157,6 +165,8 @@ def table_router(name: str, planner: Planner, outputs: ExpertOutputs, parts: tup
     count = np.bincount(kind[train], minlength=kinds)[:, None]
     table = planner.pool.expand((total + _TABLE_STRENGTH * overall) / (count + _TABLE_STRENGTH))
     # One weighted row per kind and category stands for all of its planning queries.
-    pairs, weight = np.unique(np.stack([kind[validation], outputs.category[validation]]), axis=1, return_counts=True)
+    pairs, weight = np.unique(
+        np.stack([kind[validation], outputs.category[validation]]), axis=1, return_counts=True
+    )
     utility = FacilityLocation(table[pairs[0]], weight=weight.astype(np.float64))
     return Router(name, planner.problem(utility, pairs[1]), table[kind[test]])

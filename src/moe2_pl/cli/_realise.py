@@ -58,7 +58,9 @@ class HeldOut:
         """Route every query to the allowed expert with the largest ``rank`` [n, N]; ties go to fewer joules."""
         allowed = solution.allowed[self.category]
         energy_j = self.planner.energy_j[self.category]
-        routing = route(torch.from_numpy(rank), torch.from_numpy(allowed), energy_j=torch.from_numpy(energy_j))
+        routing = route(
+            torch.from_numpy(rank), torch.from_numpy(allowed), energy_j=torch.from_numpy(energy_j)
+        )
         return self._of(routing.expert[:, 0].numpy(), solution.idle_j, solution.mask)
 
     def everything(self, rank: Floats) -> Realised:
@@ -72,7 +74,10 @@ class HeldOut:
     def single(self, expert: int) -> Realised:
         """Send every query to one expert, deployed alone."""
         mask = np.arange(self.score.shape[1]) == expert
-        idle_j = float(self.planner.pool.idle_w[self.planner.pool.device_index[expert]]) / self.planner.queries_per_s
+        idle_j = (
+            float(self.planner.pool.idle_w[self.planner.pool.device_index[expert]])
+            / self.planner.queries_per_s
+        )
         return self._of(np.full(len(self.category), expert), idle_j, mask)
 
     def _of(self, choice: Ints, idle_j: float, mask: NDArray[np.bool_]) -> Realised:
@@ -87,13 +92,20 @@ class HeldOut:
             latency_s = self.costs.latency_s[rows, choice]
             work = [choice]
         rho = sum(
-            utilisation(self.costs.busy_s, c, pool.device_index, len(pool.devices), self.planner.queries_per_s)
+            utilisation(
+                self.costs.busy_s, c, pool.device_index, len(pool.devices), self.planner.queries_per_s
+            )
             for c in work
         )
         return Realised(choice, self.score[rows, choice], energy_j, latency_s, np.asarray(rho))
 
     def frontier_row(
-        self, name: str, budget: Budget, solution: Solution, routers: Mapping[str, Router], others: Mapping[str, Solution]
+        self,
+        name: str,
+        budget: Budget,
+        solution: Solution,
+        routers: Mapping[str, Router],
+        others: Mapping[str, Solution],
     ) -> FrontierRow:
         """The report's row of MoE²'s solution, beside the baselines under the same budget.
 
@@ -105,9 +117,8 @@ class HeldOut:
             others: the baselines' own solutions, by the same names.
         """
         energy, latency = self._limits(budget)
-        limits = {"energy_budget_j": _common(energy), "latency_budget_s": _common(latency)}
         if not solution.experts:
-            return _infeasible_row(name, limits, solution.status)
+            return _infeasible_row(name, _common(energy), _common(latency), solution.status)
         moe2 = self.realise(routers["moe2"].rank, solution)
         on_subset = self.realise(routers["lookup"].rank, solution)
         single = best_single(routers["lookup"].problem, budget)
@@ -118,7 +129,8 @@ class HeldOut:
         pool = self.planner.pool
         return FrontierRow(
             budget=name,
-            **limits,
+            energy_budget_j=_common(energy),
+            latency_budget_s=_common(latency),
             status=solution.status,
             planned=solution.value,
             gap=solution.gap,
@@ -179,11 +191,12 @@ def _common(limits: Floats) -> float:
     return float(limits[0]) if (limits == limits[0]).all() else float("nan")
 
 
-def _infeasible_row(name: str, limits: dict[str, float], status: str) -> FrontierRow:
+def _infeasible_row(name: str, energy_j: float, latency_s: float, status: str) -> FrontierRow:
     nan = float("nan")
     return FrontierRow(
         budget=name,
-        **limits,
+        energy_budget_j=energy_j,
+        latency_budget_s=latency_s,
         status=status,
         planned=nan,
         gap=nan,

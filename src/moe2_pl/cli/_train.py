@@ -48,7 +48,10 @@ def train(config: DictConfig) -> float | None:
     folder = Path(config.paths.output_dir)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
     data = ExpertOutputsDataModule(
-        outputs=config.expert_pool.outputs, encoder=config.encoder.name, experts=pool.model_ids, **settings["data"]
+        outputs=config.expert_pool.outputs,
+        encoder=config.encoder.name,
+        experts=pool.model_ids,
+        **settings["data"],
     )
     data.prepare_data()
     if config.stages == ["precompute"]:
@@ -59,7 +62,9 @@ def train(config: DictConfig) -> float | None:
     if "fit" in config.stages:
         fitted = _build(config, settings, data)
         loggers = list(instantiate(config.logger).values())
-        trainer = instantiate(config.trainer, logger=loggers, callbacks=list(instantiate(config.callbacks).values()))
+        trainer = instantiate(
+            config.trainer, logger=loggers, callbacks=list(instantiate(config.callbacks).values())
+        )
         for logger in loggers:
             logger.log_hyperparams(settings)
         started = time.perf_counter()
@@ -69,7 +74,11 @@ def train(config: DictConfig) -> float | None:
     if "evaluate" not in config.stages:
         return None
     gate = load_gate(checkpoint).gate
-    provenance = {"checkpoint": checkpoint, "seed": str(config.seed), "command": f"python {shlex.join(sys.argv)}"}
+    provenance = {
+        "checkpoint": checkpoint,
+        "seed": str(config.seed),
+        "command": f"python {shlex.join(sys.argv)}",
+    }
     result = report_data(setting, gate, settings["solver"], provenance, log.info)
     write_results(result, folder)
     for logger in loggers:

@@ -3,7 +3,14 @@
 from moe2_pl.gate._checkpoint import LoadedGate, load_gate
 from moe2_pl.gate._module import GatingModule
 from moe2_pl.gate._networks import NETWORKS, build_network
-from moe2_pl.gate._objectives import OBJECTIVES, Objective, brier_loss, build_objective, competence_loss, mixture_loss
+from moe2_pl.gate._objectives import (
+    OBJECTIVES,
+    Objective,
+    brier_loss,
+    build_objective,
+    competence_loss,
+    mixture_loss,
+)
 from moe2_pl.gate._routing import Routing, route
 
 __all__ = [

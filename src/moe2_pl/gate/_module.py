@@ -84,7 +84,9 @@ class GatingModule(L.LightningModule):
             return
         data = getattr(self.trainer, "datamodule", None)
         if not isinstance(data, ExpertOutputsDataModule):
-            raise ConfigError(f"fit got {type(data).__name__}; the gate needs datamodule=ExpertOutputsDataModule(…)")
+            raise ConfigError(
+                f"fit got {type(data).__name__}; the gate needs datamodule=ExpertOutputsDataModule(…)"
+            )
         if data.spec != self.spec:
             raise DataError(
                 f"the gate was built for {self.spec.width} features of '{self.spec.encoder}', the data has "
@@ -106,7 +108,9 @@ class GatingModule(L.LightningModule):
         if self.objective.independent:
             overall = score.mean(0)
             one_hot = features[:, self.spec.dense :]
-            means = (one_hot.T @ score + _PRIOR_STRENGTH * overall) / (one_hot.sum(0)[:, None] + _PRIOR_STRENGTH)
+            means = (one_hot.T @ score + _PRIOR_STRENGTH * overall) / (
+                one_hot.sum(0)[:, None] + _PRIOR_STRENGTH
+            )
             table = torch.cat([means, overall[None]]).clamp(_LOG_ODDS_LIMIT, 1 - _LOG_ODDS_LIMIT)
             self.prior.copy_(torch.logit(table))
 
@@ -157,7 +161,9 @@ class GatingModule(L.LightningModule):
             ConfigError: the objective predicts weights, not competence.
         """
         if not self.objective.independent:
-            raise ConfigError(f"a gate trained with objective '{self.objective.name}' has weights, no competence")
+            raise ConfigError(
+                f"a gate trained with objective '{self.objective.name}' has weights, no competence"
+            )
         return self.predict(features)
 
     def weights(self, features: Tensor) -> Tensor:
@@ -173,7 +179,9 @@ class GatingModule(L.LightningModule):
             ConfigError: the objective predicts competence, not weights.
         """
         if self.objective.independent:
-            raise ConfigError(f"a gate trained with objective '{self.objective.name}' has competence, no weights")
+            raise ConfigError(
+                f"a gate trained with objective '{self.objective.name}' has competence, no weights"
+            )
         return self.predict(features)
 
     def columns(self, model_ids: Iterable[str]) -> list[int]:
@@ -229,7 +237,10 @@ class GatingModule(L.LightningModule):
         optimizer = make(self.parameters())
         if self._scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self._scheduler(optimizer), "interval": "epoch"},
+        }
 
 
 def _tuples(spec: Mapping[str, Any]) -> dict[str, Any]:

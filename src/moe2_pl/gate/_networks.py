@@ -6,6 +6,8 @@ than one and routes better than one.
 
 import math
 from collections.abc import Callable
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +67,9 @@ class Mlp(nn.Module):
     ) -> None:
         super().__init__()
         if hidden < 1 or members < 1:
-            raise ConfigError(f"gate.network: hidden is {hidden} and members {members}; both must be at least 1")
+            raise ConfigError(
+                f"gate.network: hidden is {hidden} and members {members}; both must be at least 1"
+            )
         self.members = members
         self.input_dropout = nn.Dropout(input_dropout)
         self.trunk = _MemberLinear(members, inputs, hidden)
@@ -84,16 +88,25 @@ class Mlp(nn.Module):
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"linear": Linear, "mlp": Mlp}
 
 
-def build_network(inputs: int, outputs: int, name: str = "mlp", **options: float) -> nn.Module:
+def build_network(inputs: int, outputs: int, name: str = "mlp", **options: Any) -> nn.Module:
     """The network called ``name``.
 
     Raises:
-        UnknownNameError: there is none of that name.
-        ConfigError: an option that it does not have.
+        UnknownNameError: there is none of that name, or it has no such option.
+        ConfigError: an option of the wrong type.
     """
     if name not in NETWORKS:
         raise UnknownNameError("gate network", name, NETWORKS)
-    try:
-        return NETWORKS[name](inputs, outputs, **options)
-    except TypeError as error:
-        raise ConfigError(f"gate.network '{name}' does not take {options}: {error}") from error
+    known = {
+        k: p.annotation
+        for k, p in signature(NETWORKS[name]).parameters.items()
+        if k not in ("inputs", "outputs")
+    }
+    for key, value in options.items():
+        if key not in known:
+            raise UnknownNameError(f"option of gate network '{name}'", key, known)
+        if not isinstance(value, (int, float) if known[key] is float else known[key]) or isinstance(
+            value, bool
+        ):
+            raise ConfigError(f"gate.network.{key} is {value!r}; it must be of type {known[key].__name__}")
+    return NETWORKS[name](inputs, outputs, **options)

@@ -93,7 +93,9 @@ def build_objective(name: str = "competence", loss: str = "bce") -> Objective:
     """
     if name == "competence":
         if loss not in _COMPETENCE_LOSSES:
-            raise ConfigError(f"objective.loss is '{loss}'; competence needs a proper scoring rule: bce or brier")
+            raise ConfigError(
+                f"objective.loss is '{loss}'; competence needs a proper scoring rule: bce or brier"
+            )
         return Objective(name, _COMPETENCE_LOSSES[loss], "score", torch.sigmoid, independent=True)
     if name == "mixture":
         return Objective(name, mixture_loss, "log_p", _softmax, independent=False)

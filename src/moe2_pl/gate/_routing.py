@@ -23,7 +23,11 @@ class Routing(NamedTuple):
 
 
 def route(
-    prediction: Tensor, allowed: Tensor, k: int = 1, energy_j: Tensor | None = None, penalty: Tensor | None = None
+    prediction: Tensor,
+    allowed: Tensor,
+    k: int = 1,
+    energy_j: Tensor | None = None,
+    penalty: Tensor | None = None,
 ) -> Routing:
     """The k allowed experts with the largest prediction − penalty.
 
@@ -62,7 +66,9 @@ def route(
     else:
         # Stable sorts from the least to the most important key: column order, joules, then rank.
         cheap = torch.sort(energy_j.expand(n, experts), dim=1, stable=True).indices
-        order = cheap.gather(1, torch.sort(rank.gather(1, cheap), dim=1, descending=True, stable=True).indices)
+        order = cheap.gather(
+            1, torch.sort(rank.gather(1, cheap), dim=1, descending=True, stable=True).indices
+        )
     chosen = order[:, :k]
     there = mask.gather(1, chosen)
     weight = prediction.gather(1, chosen).clamp_min(torch.finfo(prediction.dtype).tiny) * there

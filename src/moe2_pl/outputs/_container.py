@@ -211,7 +211,9 @@ class ExpertOutputs:
                 f"no expert outputs at '{folder}': '{error.filename}' is missing; expected {_MANIFEST} and {_TENSORS}"
             ) from error
         except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
-            raise IntegrityError(f"'{folder / _MANIFEST}' is not a manifest of expert outputs: {error}") from error
+            raise IntegrityError(
+                f"'{folder / _MANIFEST}' is not a manifest of expert outputs: {error}"
+            ) from error
         if manifest.get("format_version") != FORMAT_VERSION:
             raise IntegrityError(
                 f"'{folder}' has format version {manifest.get('format_version')}; this release reads {FORMAT_VERSION}"
@@ -223,13 +225,15 @@ class ExpertOutputs:
                 f"the manifest says {manifest['sha256'][:12]}…; fetch or build it again"
             )
         arrays = load(blob)
-        feats = {n.removeprefix(_FEATURE_PREFIX): a for n, a in arrays.items() if n.startswith(_FEATURE_PREFIX)}
+        feats = {
+            n.removeprefix(_FEATURE_PREFIX): a for n, a in arrays.items() if n.startswith(_FEATURE_PREFIX)
+        }
         plain = {n: a for n, a in arrays.items() if not n.startswith(_FEATURE_PREFIX)}
         plain["id"] = plain["id"].view(f"S{plain['id'].shape[1]}")[:, 0].astype(str)
         known = {f.name for f in fields(cls)}
-        names = {n: tuple(manifest.get(n, ())) for n in _NAMES}
-        values = {n: a for n, a in plain.items() if n in known}
-        return cls(**values, **names, features=feats, provenance=manifest.get("provenance", {}))
+        values: dict[str, Any] = {n: a for n, a in plain.items() if n in known}
+        values |= {n: tuple(manifest.get(n, ())) for n in _NAMES}
+        return cls(**values, features=feats, provenance=manifest.get("provenance", {}))
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         encoded = self.id.astype(np.bytes_)
@@ -248,7 +252,9 @@ class ExpertOutputs:
         if not self.experts:
             raise DataError("experts is empty; outputs need at least one expert")
         if len(self.model_id) != len(self.experts):
-            raise DataError(f"model_id has {len(self.model_id)} names for {len(self.experts)} experts; need one each")
+            raise DataError(
+                f"model_id has {len(self.model_id)} names for {len(self.experts)} experts; need one each"
+            )
         if self.cost_label and len(self.cost_label) != len(self.experts):
             raise DataError(f"cost_label has {len(self.cost_label)} words for {len(self.experts)} experts")
 
@@ -282,5 +288,7 @@ class ExpertOutputs:
             raise DataError(f"id '{unique[count > 1][0]}' stands {count.max()} times; ids must be unique")
         for name, kinds in (("category", self.categories), ("family", self.families), ("split", self.splits)):
             index = getattr(self, name)
-            if index is not None and len(index) and not (0 <= index.min() and index.max() < len(kinds)):
-                raise DataError(f"{name} has indices {index.min()}…{index.max()}; {len(kinds)} names are given")
+            if index is not None and len(index) and not (index.min() >= 0 and index.max() < len(kinds)):
+                raise DataError(
+                    f"{name} has indices {index.min()}…{index.max()}; {len(kinds)} names are given"
+                )

@@ -13,13 +13,27 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, SequentialSampler, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    TensorDataset,
+)
 
 from moe2_pl.errors import ConfigError, DataError, UnknownNameError
 from moe2_pl.outputs._container import ExpertOutputs
 from moe2_pl.outputs._splits import Split, split_queries
 
-__all__ = ["CATEGORY_MODES", "ExpertOutputsDataModule", "FeatureSpec", "find_outputs", "log_likelihood", "shipped_outputs"]
+__all__ = [
+    "CATEGORY_MODES",
+    "ExpertOutputsDataModule",
+    "FeatureSpec",
+    "find_outputs",
+    "log_likelihood",
+    "shipped_outputs",
+]
 
 CATEGORY_MODES = ("application", "unknown", "family")
 _ASSETS = Path(__file__).parents[1] / "assets"
@@ -184,7 +198,9 @@ class ExpertOutputsDataModule(L.LightningDataModule):
 
     def _loader(self, rows: NDArray[np.int64], *, shuffle: bool) -> DataLoader[Any]:
         data = self.outputs.rows(rows)
-        dataset = _Rows(self.features(rows), torch.from_numpy(data.score), torch.from_numpy(log_likelihood(data)))
+        dataset = _Rows(
+            self.features(rows), torch.from_numpy(data.score), torch.from_numpy(log_likelihood(data))
+        )
         order: Sampler[int] = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
         size = self.hparams["batch_size"] if shuffle else max(4096, self.hparams["batch_size"])
         # The sampler yields whole index lists, so a batch is one tensor indexing, not one call per row.
@@ -201,11 +217,11 @@ class _Rows(TensorDataset):
 
 def log_likelihood(outputs: ExpertOutputs) -> NDArray[np.float32]:
     """[n, N] log-likelihood of what happened, per expert; see :class:`ExpertOutputsDataModule`."""
-    log_p = np.log(outputs.score.clip(0.02, 0.98))
+    log_p: NDArray[np.float32] = np.log(outputs.score.clip(0.02, 0.98)).astype(np.float32)
     if outputs.log_prob is not None and outputs.label is not None:
         known = np.flatnonzero(outputs.label >= 0)
         log_p[known] = outputs.log_prob[known, :, outputs.label[known]]
-    return log_p.astype(np.float32)
+    return log_p
 
 
 def _features(outputs: ExpertOutputs, spec: FeatureSpec, *, hide_category: bool) -> Tensor:

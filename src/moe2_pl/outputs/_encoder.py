@@ -37,18 +37,26 @@ def encode_mean_pooled(
         raise ConfigError("encoding prompts needs transformers: pip install 'moe2-pl[experts]'") from error
     tokenizer = AutoTokenizer.from_pretrained(model)
     network = AutoModel.from_pretrained(model).eval()
-    count = np.array([len(ids) for ids in tokenizer(list(prompts), verbose=False)["input_ids"]], dtype=np.int64)
+    count = np.array(
+        [len(ids) for ids in tokenizer(list(prompts), verbose=False)["input_ids"]], dtype=np.int64
+    )
     order = np.argsort(count, kind="stable")
     output = np.zeros((len(prompts), network.config.hidden_size), dtype=np.float32)
     start = 0
     while start < len(order):
         # Sorted ascending, so the last row of a batch sets its width; grow until the budget is full.
         stop = start + 1
-        while stop < len(order) and (stop + 1 - start) * min(count[order[stop]], max_tokens) <= tokens_per_batch:
+        while (
+            stop < len(order) and (stop + 1 - start) * min(count[order[stop]], max_tokens) <= tokens_per_batch
+        ):
             stop += 1
         rows = order[start:stop]
         batch = tokenizer(
-            [prompts[i] for i in rows], padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
+            [prompts[i] for i in rows],
+            padding=True,
+            truncation=True,
+            max_length=max_tokens,
+            return_tensors="pt",
         )
         with torch.inference_mode():
             hidden = network(**batch).last_hidden_state

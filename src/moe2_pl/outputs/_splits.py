@@ -23,7 +23,10 @@ class Split(NamedTuple):
 
 
 def split_queries(
-    outputs: ExpertOutputs, kind: str = "random", fractions: Sequence[float] = (0.60, 0.15, 0.25), seed: int = 0
+    outputs: ExpertOutputs,
+    kind: str = "random",
+    fractions: Sequence[float] = (0.60, 0.15, 0.25),
+    seed: int = 0,
 ) -> Split:
     """Split the queries.
 
@@ -62,16 +65,22 @@ def split_queries(
     split = Split(*parts) if kind == "random" else Split(parts[0], parts[1], test)
     for name, rows in split._asdict().items():
         if not len(rows):
-            raise DataError(f"the {name} part is empty: {len(outputs)} queries are too few for {list(fractions)}")
+            raise DataError(
+                f"the {name} part is empty: {len(outputs)} queries are too few for {list(fractions)}"
+            )
     return split
 
 
-def _cut(group: NDArray[np.int64], rows: NDArray[np.int64], ratios: list[float], seed: int) -> list[NDArray[np.int64]]:
+def _cut(
+    group: NDArray[np.int64], rows: NDArray[np.int64], ratios: list[float], seed: int
+) -> list[NDArray[np.int64]]:
     """Cut ``rows`` into parts of about the given ratios without parting a group."""
     groups, counts = np.unique(group[rows], return_counts=True)
     order = np.random.default_rng(seed).permutation(len(groups))
     reached = np.cumsum(counts[order])
     ends = np.searchsorted(reached, np.cumsum(ratios) * len(rows) - 0.5)
     part_of = np.zeros(int(group.max()) + 1, dtype=np.int64)
-    part_of[groups[order]] = np.searchsorted(ends, np.arange(len(groups)), side="right").clip(max=len(ratios) - 1)
+    part_of[groups[order]] = np.searchsorted(ends, np.arange(len(groups)), side="right").clip(
+        max=len(ratios) - 1
+    )
     return [rows[part_of[group[rows]] == part] for part in range(len(ratios))]

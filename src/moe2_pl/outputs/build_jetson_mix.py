@@ -112,7 +112,9 @@ def read_rows(source: Path) -> list[dict[str, Any]]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of this module."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--source", type=Path, required=True, help="outcomes.jsonl.gz of llmrouter9")
     parser.add_argument("--encoder", required=True, help="folder or Hub id of all-MiniLM-L6-v2")
     default = Path(__file__).parents[1] / "assets" / "jetson_mix"

@@ -80,7 +80,10 @@ def roofline_costs(pool: ExpertPool, prompt_tokens: NDArray[Any], output_tokens:
         return np.array(values)
 
     prefill_s_per_token = per_expert(
-        [2 * e.active_b * 1e9 / (d.peak_tflop_s * 1e12 * d.mfu) for e, d in zip(pool.experts, device, strict=True)]
+        [
+            2 * e.active_b * 1e9 / (d.peak_tflop_s * 1e12 * d.mfu)
+            for e, d in zip(pool.experts, device, strict=True)
+        ]
     )
     read_gb_s = per_expert([d.bandwidth_gb_s * d.mbu for d in device])
     weight_gb = per_expert([e.active_weight_gb for e in pool.experts])
@@ -118,7 +121,11 @@ def category_means(values: NDArray[Any], category: NDArray[np.int64], categories
 
 
 def utilisation(
-    busy_s: NDArray[np.float64], choice: NDArray[np.int64], device: NDArray[np.int64], devices: int, queries_per_s: float
+    busy_s: NDArray[np.float64],
+    choice: NDArray[np.int64],
+    device: NDArray[np.int64],
+    devices: int,
+    queries_per_s: float,
 ) -> NDArray[np.float64]:
     """ρ of each device: arrival rate times mean busy seconds a query; at 1 or more its queue grows without end.
 

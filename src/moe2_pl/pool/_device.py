@@ -53,10 +53,14 @@ class DeviceProfile:
             low_enough = value < 0 or (value == 0 and item.name not in _MAY_BE_ZERO)
             if not math.isfinite(value) or low_enough:
                 bound = "≥ 0" if item.name in _MAY_BE_ZERO else "> 0"
-                raise PoolError(f"device '{self.name}': {item.name} is {value}; it must be finite and {bound}")
+                raise PoolError(
+                    f"device '{self.name}': {item.name} is {value}; it must be finite and {bound}"
+                )
         for share in ("mfu", "mbu"):
             if getattr(self, share) > 1:
-                raise PoolError(f"device '{self.name}': {share} is {getattr(self, share)}; it is a share, at most 1")
+                raise PoolError(
+                    f"device '{self.name}': {share} is {getattr(self, share)}; it is a share, at most 1"
+                )
         if self.active_w < self.idle_w:
             raise PoolError(
                 f"device '{self.name}': active_w {self.active_w} is below idle_w {self.idle_w}; "

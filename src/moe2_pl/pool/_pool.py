@@ -50,7 +50,9 @@ class ExpertPool:
             names = [item.name for item in getattr(self, kind)]
             if len(set(names)) != len(names):
                 twice = next(n for n in names if names.count(n) > 1)
-                raise PoolError(f"pool '{self.name}' names '{twice}' twice among its {kind}; names must be unique")
+                raise PoolError(
+                    f"pool '{self.name}' names '{twice}' twice among its {kind}; names must be unique"
+                )
         memory = {d.name: d.memory_gb for d in self.devices}
         for e in self.experts:
             if e.device not in memory:
@@ -138,10 +140,13 @@ class ExpertPool:
             PoolError: another number of columns.
         """
         if per_model.shape[1] != len(self.model_ids):
-            raise PoolError(f"expand got {per_model.shape[1]} columns; pool '{self.name}' has {len(self.model_ids)} models")
+            raise PoolError(
+                f"expand got {per_model.shape[1]} columns; pool '{self.name}' has {len(self.model_ids)} models"
+            )
         column = [self.model_ids.index(e.model_id) for e in self.experts]
         loss = np.array([e.quality_loss for e in self.experts])
-        return np.asarray(per_model, dtype=np.float64)[:, column] - loss
+        expanded: NDArray[np.float64] = np.asarray(per_model, dtype=np.float64)[:, column] - loss
+        return expanded
 
 
 def _without_name(item: Expert | DeviceProfile) -> dict[str, Any]:
@@ -154,7 +159,9 @@ def _build(cls: type[T], kind: str, name: str, config: Mapping[str, Any]) -> T:
         if key not in known:
             raise UnknownNameError(f"key of {kind} '{name}'", key, known)
     missing = [
-        f.name for f in known.values() if f.default is MISSING and f.name != "name" and config.get(f.name) is None
+        f.name
+        for f in known.values()
+        if f.default is MISSING and f.name != "name" and config.get(f.name) is None
     ]
     if missing:
         raise PoolError(f"{kind} '{name}' lacks {', '.join(missing)}")

@@ -1,0 +1,37 @@
+"""Small recorded outputs that every room's tests share."""
+
+import numpy as np
+import pytest
+
+from moe2_pl.outputs import SURFACE_NAMES, ExpertOutputs
+
+
+def make_outputs(n: int = 400, seed: int = 0, models: int = 3) -> ExpertOutputs:
+    """Outputs whose scores follow from the features: each model is good where its direction points."""
+    rng = np.random.default_rng(seed)
+    embedding = rng.standard_normal((n, 8)).astype(np.float32)
+    direction = rng.standard_normal((8, models))
+    chance = 1 / (1 + np.exp(-2 * embedding @ direction))
+    category = rng.integers(0, 2, n)
+    return ExpertOutputs(
+        id=np.array([f"{i:08x}#0" for i in range(n)]),
+        score=(rng.random((n, models)) < chance).astype(np.float32),
+        category=category,
+        prompt_tokens=rng.integers(5, 200, n),
+        experts=tuple(f"model-{j}" for j in range(models)),
+        categories=("assistant", "coder"),
+        features={"minilm": embedding},
+        surface=rng.standard_normal((n, len(SURFACE_NAMES))).astype(np.float32),
+        surface_names=SURFACE_NAMES,
+        family=2 * category + rng.integers(0, 2, n),
+        families=("trivia", "chat", "mbpp", "human_eval"),
+        output_tokens=rng.integers(1, 50, (n, models)),
+        split=(np.arange(n) % 10 == 0).astype(np.int64),
+        splits=("train", "test"),
+    )
+
+
+@pytest.fixture(scope="session")
+def outputs() -> ExpertOutputs:
+    """400 queries on three models."""
+    return make_outputs()

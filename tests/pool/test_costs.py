@@ -1,0 +1,74 @@
+"""The cost model agrees with arithmetic done by hand and moves the way physics does."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moe2_pl.pool import DeviceProfile, Expert, ExpertPool, category_means, roofline_costs, utilisation
+
+BOX = {"memory_gb": 60.0, "bandwidth_gb_s": 200.0, "peak_tflop_s": 40.0, "idle_w": 10.0, "active_w": 60.0}
+LLM = {"device": "box", "params_b": 8.0, "layers": 32, "kv_heads": 8, "head_dim": 128, "bits": 4.0}
+
+
+def one(device: dict[str, float] | None = None, expert: dict[str, float] | None = None) -> ExpertPool:
+    box = DeviceProfile("box", **{**BOX, **(device or {})})
+    return ExpertPool("one", (Expert("llm", **{**LLM, **(expert or {})}),), (box,))
+
+
+def busy(pool: ExpertPool, prompt: float, output: float) -> float:
+    return float(roofline_costs(pool, np.array([prompt]), np.array([[output]])).busy_s[0, 0])
+
+
+def test_prefill_and_decoding_match_a_hand_computed_example():
+    pool = one({"mfu": 0.5, "mbu": 0.5, "token_overhead_s": 0.001, "rate_mbit_s": 8.0, "rtt_s": 0.01})
+    costs = roofline_costs(pool, np.array([1000]), np.array([[100.0]]))
+    prefill_s = 1000 * 2 * 8e9 / (40e12 * 0.5)
+    kv_gb = 2 * 32 * 8 * 128 * 2 / 1e9
+    decode_s = 100 * ((4.0 + kv_gb * 1050) / 100 + 0.001)
+    assert costs.busy_s[0, 0] == pytest.approx(prefill_s + decode_s, rel=1e-12)
+    # 1,100 tokens of 4 bytes over 8 Mbit/s take 4.4 ms.
+    assert costs.latency_s[0, 0] == pytest.approx(prefill_s + decode_s + 0.01 + 0.0044, rel=1e-12)
+    assert costs.energy_j[0, 0] == pytest.approx(50 * (prefill_s + decode_s), rel=1e-12)
+    assert costs.label == ("modelled",)
+
+
+def test_a_mixture_of_experts_model_reads_only_its_active_weights():
+    dense, sparse = one(), one(expert={"active_params_b": 1.0})
+    assert busy(sparse, 0, 10) < busy(dense, 0, 10) / 6
+    assert sparse.memory_gb == dense.memory_gb
+
+
+@given(
+    prompt=st.floats(0, 4096),
+    output=st.floats(0, 2048),
+    factor=st.floats(1.01, 10),
+    key=st.sampled_from(["bandwidth_gb_s", "peak_tflop_s"]),
+)
+def test_a_faster_device_is_never_slower(prompt, output, factor, key):
+    assert busy(one({key: BOX[key] * factor}), prompt, output) <= busy(one(), prompt, output)
+
+
+@given(prompt=st.floats(0, 4096), output=st.floats(0, 2048), more=st.floats(0, 100))
+def test_more_tokens_are_never_cheaper(prompt, output, more):
+    base = busy(one(), prompt, output)
+    assert busy(one(), prompt + more, output) >= base
+    assert busy(one(), prompt, output + more) >= base
+
+
+@given(prompt=st.floats(0, 4096), output=st.floats(0, 2048))
+def test_energy_is_power_above_idle_times_busy_seconds(prompt, output):
+    costs = roofline_costs(one(), np.array([prompt]), np.array([[output]]))
+    assert costs.energy_j[0, 0] == pytest.approx((60 - 10) * costs.busy_s[0, 0])
+
+
+def test_category_means_are_nan_where_there_are_no_queries():
+    means = category_means(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([0, 0]), 2)
+    assert means[0].tolist() == [2.0, 3.0]
+    assert np.isnan(means[1]).all()
+
+
+def test_utilisation_counts_only_the_device_that_answers():
+    busy_s = np.array([[1.0, 9.0], [9.0, 4.0]])
+    rho = utilisation(busy_s, np.array([0, 1]), np.array([0, 1]), 2, queries_per_s=0.5)
+    assert rho.tolist() == [0.25, 1.0]
