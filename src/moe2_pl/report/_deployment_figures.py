@@ -1,0 +1,175 @@
+"""The chosen deployment as figures: categories, routing, ρ of the devices, calibration."""
+
+import math
+from statistics import fmean
+
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+
+from moe2_pl.report._data import CategoryRow, FrontierRow, ReportData
+from moe2_pl.report._format import rho, signed
+from moe2_pl.report._panel import (
+    INK,
+    LOOKUP,
+    MOE2,
+    OVERLOAD,
+    QUIET,
+    Panel,
+    Router,
+    dumbbell,
+    figure,
+    plain,
+)
+
+__all__ = ["calibration_panel", "category_panel", "routing_panel", "utilisation_panel"]
+
+_INFEASIBLE = "The chosen budget is infeasible, so nothing is deployed and there is nothing to draw."
+_PREDICTED = Router("predicted by the gate", MOE2.colour, "circle-open")
+_REALISED = Router("realised", MOE2.colour, "circle")
+_SYMBOLS = ("triangle-left-open", "square-open", "triangle-right-open", "circle-open", "diamond-open")
+_BLUES = [[0.0, "rgba(31,122,209,0.04)"], [1.0, "rgba(31,122,209,0.9)"]]
+
+
+def category_panel(data: ReportData) -> Panel:
+    """Score of each category under the chosen budget, beside the lookup on the same subset."""
+    title = "Score by category"
+    parts = data.chosen.categories
+    if not parts:
+        return Panel("categories", title, _INFEASIBLE, None)
+    best = max(parts, key=lambda part: part.score - part.lookup_score)
+    caption = (
+        "Held-out score of each category on the chosen deployment. The further MoE² lies to the right of the "
+        f"lookup, the more telling queries apart is worth; most in {best.category} "
+        f"({signed(best.score - best.lookup_score)})."
+    )
+    ends = {LOOKUP: [part.lookup_score for part in parts], MOE2: [part.score for part in parts]}
+    names = [part.category for part in parts]
+    return Panel("categories", title, caption, dumbbell(names, ends, "held-out score"))
+
+
+def routing_panel(data: ReportData) -> Panel:
+    """Share of each category's queries that each expert of the chosen subset answers."""
+    title = "Routing: what each expert is for"
+    parts, experts = data.chosen.categories, data.chosen.experts
+    if not parts:
+        return Panel("routing", title, _INFEASIBLE, None)
+    caption = "Share of a category's queries (column) that each chosen expert (row) answers; a column sums to 100 %."
+    if any(name not in part.allowed for name in experts for part in parts):
+        caption += " ✕: the expert does not meet that category's limits."
+    return Panel("routing", title, caption, _shares(parts, experts))
+
+
+def _shares(parts: tuple[CategoryRow, ...], experts: tuple[str, ...]) -> go.Figure:
+    columns, names = [plain(part.category) for part in parts], [plain(name) for name in experts]
+    z = [[part.shares.get(e, 0.0) if e in part.allowed else math.nan for part in parts] for e in experts]
+    heat = go.Heatmap(
+        x=columns,
+        y=names,
+        z=z,
+        zmin=0,
+        zmax=1,
+        colorscale=_BLUES,
+        text=[[f"{share:.0%}" if share == share else "✕" for share in line] for line in z],
+        texttemplate="%{text}",
+        textfont={"color": INK},
+        hovertext=[
+            [_share_text(e, part, share) for part, share in zip(parts, line, strict=True)]
+            for e, line in zip(experts, z, strict=True)
+        ],
+        hoverinfo="text",
+        xgap=3,
+        ygap=3,
+        showscale=False,
+    )
+    return figure(
+        [heat],
+        height=70 + 34 * len(experts),
+        xaxis={"side": "top", "showgrid": False, "zeroline": False},
+        yaxis={"autorange": "reversed", "showgrid": False, "zeroline": False},
+    )
+
+
+def _share_text(expert: str, part: CategoryRow, share: float) -> str:
+    where = f"{plain(expert)} for {plain(part.category)}"
+    return f"{where}: outside its limits" if math.isnan(share) else f"{where}: {share:.1%} of {part.queries}"
+
+
+def utilisation_panel(data: ReportData) -> Panel:
+    """ρ of every device, for the chosen budget and the presets."""
+    title = "Utilisation ρ of each device"
+    rows = [row for row in data.presets if row.feasible]
+    if not data.chosen.feasible and not rows:
+        return Panel("utilisation", title, "None of the budgets is feasible: no device is on.", None)
+    caption = (
+        f"Share of the time that a device is busy at {data.queries_per_s:g} queries/s (no mark: it is off). "
+    )
+    hot = data.chosen.overloaded
+    if hot:
+        names = ", ".join(f"{name} (ρ {data.chosen.utilisation[name]:.2f})" for name in hot)
+        caption += f"Overloaded on the chosen deployment: {names}. From 1 on the queue grows without end."
+    else:
+        caption += "The chosen deployment stays left of 1, from where on a queue grows without end."
+    return Panel("utilisation", title, caption, _utilisation(data, rows))
+
+
+def _utilisation(data: ReportData, presets: list[FrontierRow]) -> go.Figure:
+    devices = list(data.devices)
+    marks = [
+        _rho_marks(row, row.budget, {"symbol": symbol, "size": 10, "color": QUIET, "line": {"width": 2}})
+        for row, symbol in zip(presets, _SYMBOLS * len(presets), strict=False)
+    ]
+    if data.chosen.feasible:
+        marks.append(
+            _rho_marks(data.chosen, "chosen", {"symbol": "circle", "size": 13, "color": MOE2.colour})
+        )
+    largest = max(
+        (value for row in (data.chosen, *presets) for value in row.utilisation.values()), default=0.0
+    )
+    end = max(1.15, largest * 1.1)
+    fig = figure(
+        marks,
+        height=130 + 36 * len(devices),
+        xaxis={"title": {"text": "ρ"}, "range": [0, end], "zeroline": False},
+        yaxis={
+            "categoryorder": "array",
+            "categoryarray": [plain(name) for name in reversed(devices)],
+            "range": [-0.6, len(devices) - 0.4],
+        },
+    )
+    fig.add_vrect(x0=1, x1=end, fillcolor=OVERLOAD, opacity=0.14, line_width=0, layer="below")
+    fig.add_vline(x=1, line={"color": OVERLOAD, "width": 2}, layer="below")
+    return fig
+
+
+def _rho_marks(row: FrontierRow, name: str, marker: dict[str, object]) -> go.Scatter:
+    return go.Scatter(
+        x=list(row.utilisation.values()),
+        y=[plain(device) for device in row.utilisation],
+        mode="markers",
+        name=name,
+        marker=marker,
+        hovertext=[f"{plain(device)}, {name}: ρ {rho(value)}" for device, value in row.utilisation.items()],
+        hoverinfo="text",
+    )
+
+
+def calibration_panel(data: ReportData) -> Panel:
+    """What the gate predicts for each expert, against what held-out queries show."""
+    title = "Calibration: can the plan be believed?"
+    if not data.calibration:
+        return Panel("calibration", title, "This objective predicts no score per expert.", None)
+    off = {name: abs(p - r) for name, (p, r) in data.calibration.items()}
+    worst = max(off, key=lambda name: off[name])
+    caption = (
+        "Mean score of each expert over held-out queries. The closer an open mark lies to its filled one, the "
+        f"better; the mean distance is {fmean(off.values()):.3f}, the largest {off[worst]:.3f} ({worst})."
+    )
+    if data.planned_unit == "score" and data.chosen.feasible:
+        caption += (
+            f" The chosen deployment was planned at {data.chosen.planned:.3f} on validation queries and realised "
+            f"{data.chosen.score:.3f}."
+        )
+    ends = {
+        _PREDICTED: [p for p, _ in data.calibration.values()],
+        _REALISED: [r for _, r in data.calibration.values()],
+    }
+    return Panel("calibration", title, caption, dumbbell(list(data.calibration), ends, "mean score"))

@@ -1,0 +1,46 @@
+// Draws the figures in the page's own ink, again when the colour scheme or the paper changes.
+const specs = JSON.parse(document.getElementById("specs").textContent);
+const config = {
+  responsive: true, displaylogo: false, modeBarButtons: [["toImage", "resetScale2d"]],
+};
+const schemes = matchMedia("(prefers-color-scheme: dark)");
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function draw(key, paper) {
+  const box = document.getElementById("plot-" + key);
+  const spec = structuredClone(specs[key]);
+  const ink = paper ? "#1f2328" : colour("--ink");
+  const grid = paper ? "#e3e7eb" : colour("--grid");
+  const narrow = box.clientWidth < 600;
+  const { layout } = spec;
+  layout.font = { ...layout.font, color: ink, size: narrow ? 12 : 13 };
+  for (const name of Object.keys(layout).filter((name) => /^[xy]axis/.test(name))) {
+    Object.assign(layout[name], { gridcolor: grid, linecolor: grid });
+  }
+  for (const slider of layout.sliders ?? []) slider.font = { color: ink };
+  for (const trace of spec.data) {
+    if (trace.textfont?.color) trace.textfont.color = ink;
+    if (narrow && trace.colorbar) {
+      // cells of a phone are too small for text
+      delete trace.texttemplate;
+      Object.assign(trace.colorbar, { orientation: "h", y: -0.22, yanchor: "top", thickness: 10 });
+    }
+  }
+  if (narrow) layout.margin = { ...layout.margin, l: 40, r: 8 };
+  if (paper) layout.width = 680;
+  const wait = Plotly.react(box, spec.data, layout, config);
+  box.setAttribute("aria-busy", "false");
+  return wait;
+}
+
+function drawAll(paper) {
+  for (const key of Object.keys(specs)) draw(key, paper);
+}
+
+drawAll(false);
+schemes.addEventListener("change", () => drawAll(false));
+addEventListener("beforeprint", () => drawAll(true));
+addEventListener("afterprint", () => drawAll(false));
