@@ -48,6 +48,16 @@ class Evaluator(Protocol):
         """The value of a state; −inf when some query has nobody."""
         ...
 
+    def totals(self, state: FloatArray, columns: FloatArray) -> FloatArray:
+        """The value of a state with each of the columns added, [J].
+
+        A query without anybody counts as less than with anybody, but finite.
+        """
+        ...
+
+    spread: float
+    """No two values of served queries are further apart."""
+
 
 class _Layout:
     """Queries that count, sorted by category, with weights that sum to 1."""
@@ -81,6 +91,8 @@ class CoverEvaluator(_Layout):
         super().__init__(weight, category, n_categories)
         self.q = self.rows(q)
         self.k = k
+        self._least = self.q.min(axis=0) if k == 1 else np.zeros(self.n)
+        self.spread = float(self.q.max() - self._least.min()) + 1e-9
 
     def value(self, allowed: BoolArray) -> float:
         if not allowed.any(axis=1).all():
@@ -122,6 +134,11 @@ class CoverEvaluator(_Layout):
         filled = np.where(np.isneginf(state[1:]), 0.0, state[1:]).sum(axis=0)
         return float(self.w @ (state[0] + filled)) / self.k
 
+    def totals(self, state: FloatArray, columns: FloatArray) -> FloatArray:
+        held = np.maximum(state, self._least)
+        added = np.maximum(columns.reshape(len(columns), -1, self.n)[:, 0], held[-1]) @ self.w
+        return np.asarray((added + float(self.w @ held[:-1].sum(axis=0))) / self.k)
+
 
 class MixtureEvaluator(_Layout):
     """Σ_i v_i log( Σ_M w_ij p_ij / Σ_M w_ij ), in nats, with p scaled by each query's best expert."""
@@ -140,7 +157,9 @@ class MixtureEvaluator(_Layout):
         best = log_p.max(axis=1)
         self.offset = float(self.w @ best[self.order])
         mixing = np.maximum(w, _LEAST_WEIGHT)
-        likelihood = np.exp(np.maximum(log_p - best[:, None], -_MOST_NATS))
+        relative = np.maximum(log_p - best[:, None], -_MOST_NATS)
+        likelihood = np.exp(relative)
+        self.spread = float(-relative.min()) + 1e-9
         self.mixing = self.rows(mixing)
         self.joint = self.rows(mixing * likelihood)
         self._rank = np.argsort(-self.rows(likelihood), axis=0, kind="stable")
@@ -193,3 +212,8 @@ class MixtureEvaluator(_Layout):
         if not (state[1] > 0).all():
             return -np.inf
         return self.offset + float(self.w @ np.log(state[0] / state[1]))
+
+    def totals(self, state: FloatArray, columns: FloatArray) -> FloatArray:
+        joint, mixing = state[0] + columns[:, 0], state[1] + columns[:, 1]
+        ratio = np.divide(joint, mixing, out=np.ones_like(joint), where=mixing > 0)
+        return np.asarray(self.offset + np.where(mixing > 0, np.log(ratio), -self.spread) @ self.w)

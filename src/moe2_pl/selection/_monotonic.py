@@ -1,135 +1,16 @@
-"""The exact solver: branch, reduce and bound over devices first, then over what each loads.
+"""The exact solver: branch, reduce and bound, by the search that suits the utility."""
 
-This file holds the search for any utility with a bound; it is best-first, so the largest bound in
-its queue is at every moment a proven bound on the optimum.
-"""
-
-import heapq
-from dataclasses import dataclass
-from itertools import count
-
-import numpy as np
-from numpy.typing import NDArray
-
-from moe2_pl.selection._instance import Instance
+from moe2_pl.selection._cover import CoverSearch
+from moe2_pl.selection._evaluators import CoverEvaluator
 from moe2_pl.selection._search import Search
+from moe2_pl.selection._union import union_search
 
 __all__ = ["monotonic"]
 
-BoolArray = NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class _Node:
-    """A box of subsets: S ⊇ inside, S ⊆ inside ∪ open; devices on count as switched on.
-
-    Attributes:
-        inside, open: bool [N].
-        on, maybe: devices decided on, and devices not decided, bool [D].
-    """
-
-    inside: BoolArray
-    open: BoolArray
-    on: BoolArray
-    maybe: BoolArray
-
 
 def monotonic(search: Search) -> None:
-    """Best-first branch-reduce-and-bound."""
-    instance = search.instance
-    problem = instance.problem
-    if not instance.packs(problem.required):
-        return
-    hosts = instance.devices(~problem.excluded)
-    on = instance.devices(problem.required) if instance.deployed else hosts
-    root = _reduce(instance, _Node(problem.required, ~problem.excluded & ~problem.required, on, hosts & ~on))
-    serial = count()
-    queue: list[tuple[float, int, _Node]] = []
-    _push(search, queue, root, np.inf, serial)
-    while queue:
-        bound = -queue[0][0]
-        search.lower_bound_to(bound)
-        if search.hopeless(bound) or search.tick():
-            break
-        node = heapq.heappop(queue)[2]
-        for child in _children(instance, node):
-            _push(search, queue, _reduce(instance, child), bound, serial)
-    if not search.stopped:
-        search.lower_bound_to(-queue[0][0] if queue else search.value)
-
-
-def _push(
-    search: Search,
-    queue: list[tuple[float, int, _Node]],
-    node: _Node | None,
-    parent_bound: float,
-    serial: "count[int]",
-) -> None:
-    if node is None:
-        return
-    bound = min(_bound(search.instance, node), parent_bound)
-    if bound == -np.inf or search.hopeless(bound):
-        return
-    settled = not node.maybe.any()
-    everything = node.inside | node.open
-    if settled:
-        whole = search.offer(everything)
-        if search.instance.evaluator.monotone and whole > -np.inf:
-            return
-        if node.open.any():
-            search.offer(node.inside)
-    if not settled or node.open.any():
-        heapq.heappush(queue, (-bound, next(serial), node))
-
-
-def _own_idle(instance: Instance, node: _Node) -> NDArray[np.float64]:
-    """The least idle energy at which each expert could run in this box, [N]."""
-    device = instance.problem.device
-    own = np.where(node.on[device], 0.0, instance.problem.idle_per_query_j[device])
-    return np.asarray(instance.idle(node.on) + own)
-
-
-def _bound(instance: Instance, node: _Node) -> float:
-    """The evaluator's bound, with masks at the least idle energy each expert could see."""
-    everything = node.inside | node.open
-    if not instance.deployed:
-        wide = np.broadcast_to(everything, instance.quick.shape)
-        return instance.evaluator.bound(np.broadcast_to(node.inside, instance.quick.shape), wide)
-    possible = instance.open_at(_own_idle(instance, node)) & everything
-    most = instance.idle(node.on | node.maybe)
-    return instance.evaluator.bound(instance.open_at(most) & node.inside, possible)
-
-
-def _reduce(instance: Instance, node: _Node) -> _Node | None:
-    """Close what cannot be in any useful S of the box; None when the box holds no feasible S."""
-    open_ = node.open & instance.fits(node.inside)
-    if instance.deployed:
-        possible = instance.open_at(_own_idle(instance, node))
-        if not (possible & (node.inside | open_)).any(axis=1).all():
-            return None
-        if instance.evaluator.monotone:  # else a useless expert may be worth its idle: it shuts others out
-            open_ &= possible.any(axis=0)
-    elif not (node.inside | open_).any():
-        return None
-    maybe = node.maybe & instance.devices(open_)
-    return _Node(node.inside, open_, node.on, maybe)
-
-
-def _children(instance: Instance, node: _Node) -> list[_Node]:
-    problem = instance.problem
-    if node.maybe.any():
-        d = int(np.argmax(np.where(node.maybe, problem.idle_per_query_j, -1.0)))
-        this = np.zeros(problem.n_devices, dtype=bool)
-        this[d] = True
-        here = problem.device == d
-        return [
-            _Node(node.inside, node.open, node.on | this, node.maybe & ~this),
-            _Node(node.inside, node.open & ~here, node.on, node.maybe & ~this),
-        ]
-    j = int(np.argmax(np.where(node.open, problem.utility.preference.mean(axis=0), -np.inf)))
-    one = np.zeros(problem.n_experts, dtype=bool)
-    one[j] = True
-    return [
-        _Node(node.inside | one, node.open & ~one, node.on, node.maybe),
-        _Node(node.inside, node.open & ~one, node.on, node.maybe),
-    ]
+    """Run the search on the instance."""
+    if isinstance(search.instance.evaluator, CoverEvaluator):
+        CoverSearch(search).run()
+    else:
+        union_search(search)

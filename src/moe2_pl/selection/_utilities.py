@@ -21,7 +21,8 @@ FloatArray = NDArray[np.float64]
 class Utility(Protocol):
     """A value for every subset, as a weighted mean over queries."""
 
-    weight: FloatArray
+    @property
+    def weight(self) -> FloatArray: ...
 
     @property
     def n_queries(self) -> int: ...

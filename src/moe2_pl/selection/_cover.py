@@ -1,0 +1,233 @@
+"""Branch, reduce and bound for facility location and its top-k sibling.
+
+A node's life: reduce (close what cannot matter), bound (Lagrangian), fix (reduced costs), look for an
+incumbent, choose where to split. Nodes are described in `_boxes.py`, the bound in `_lagrangian.py`.
+"""
+
+import heapq
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe2_pl.selection._boxes import Box, Branch, children, masks, reduce_box, roots
+from moe2_pl.selection._evaluators import CoverEvaluator
+from moe2_pl.selection._lagrangian import LagrangianBound, lagrangian_bound
+from moe2_pl.selection._local import greedy_start, improve
+from moe2_pl.selection._node_packing import PackingBuilder
+from moe2_pl.selection._packing import Packing
+from moe2_pl.selection._search import GAP_TOLERANCE, Search
+
+__all__ = ["CoverSearch"]
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+_ROOT_ITERATIONS = 300
+_NODE_ITERATIONS = 8
+_BYTES_OF_A_BOX = 1500
+_WHOLE = 0.99
+
+
+class CoverSearch:
+    """Best-first until the queue reaches its memory limit, depth-first while it is over it."""
+
+    def __init__(self, search: Search) -> None:
+        evaluator = search.instance.evaluator
+        assert isinstance(evaluator, CoverEvaluator)
+        self.search = search
+        self.instance = search.instance
+        self.evaluator = evaluator
+        self.packings = PackingBuilder(search.instance)
+        self._serial = count()
+        self._queue: list[tuple[float, int, Box]] = []
+        self._stack: list[tuple[float, int, Box]] = []
+        box_bytes = 4 * evaluator.n + _BYTES_OF_A_BOX + 2 * search.instance.problem.n_experts
+        self._queue_limit = max(int(search.options.memory_limit_mb * 2**20 / box_bytes), 1)
+        self._rounded: set[bytes] = set()
+
+    def run(self) -> None:
+        """Search until the gap is closed or a limit is reached."""
+        search = self.search
+        greedy_start(search)
+        for root in roots(self.instance):
+            self._examine(root, np.inf, _ROOT_ITERATIONS)
+        while self._queue or self._stack:
+            search.lower_bound_to(self._largest_bound())
+            if search.hopeless(search.bound) or search.tick():
+                return
+            entry = self._stack.pop() if self._stack else heapq.heappop(self._queue)
+            if not search.hopeless(-entry[0]):
+                for child in children(self.instance, entry[2]):
+                    self._examine(child, -entry[0], _NODE_ITERATIONS)
+        search.lower_bound_to(search.value)
+
+    def _largest_bound(self) -> float:
+        deep = max((-entry[0] for entry in self._stack), default=-np.inf)
+        return max(deep, -self._queue[0][0]) if self._queue else deep
+
+    def _examine(self, box: Box, parent_bound: float, iterations: int) -> None:
+        search = self.search
+        reduced = reduce_box(self.instance, box)
+        if reduced is None:
+            return
+        if not reduced.maybe.any() and self._closes(reduced):
+            return
+        q, held, allowed = self._columns(reduced)
+        best = np.maximum(q.max(axis=0), held[0])
+        union = float(self.evaluator.w @ best)  # for k > 1 too: no k competences average above the largest
+        if search.hopeless(min(union, parent_bound)):
+            return
+        packing, prices, rows = self.packings.build(reduced)
+        lam = np.median(q, axis=0) if reduced.lam is None else reduced.lam.astype(np.float64)
+        floor = float(held.sum(axis=0) @ self.evaluator.w) / len(held)
+        target = max(search.value, floor)
+        result = lagrangian_bound(q, held, self.evaluator.w, packing, lam, prices, target, iterations)
+        bound = min(result.bound, union, parent_bound)
+        if search.hopeless(bound):
+            return
+        leak = self._round(reduced, result, q, held)
+        if search.hopeless(bound):
+            return
+        fixed = self._fix(reduced, packing, result)
+        if fixed is None:
+            return
+        branch = self._branch(fixed, reduced, result, allowed, leak, bound)
+        if branch is None:
+            search.offer(fixed.inside)
+            return
+        lam32 = result.lam.astype(np.float32)
+        full = self.packings.spread(result.relaxed.prices, rows)
+        entry = (-bound, next(self._serial), replace(fixed, lam=lam32, prices=full, branch=branch))
+        if len(self._queue) < self._queue_limit:
+            heapq.heappush(self._queue, entry)
+        else:
+            self._stack.append(entry)
+
+    def _closes(self, box: Box) -> bool:
+        """Whether a box without undecided devices is worth exactly what one subset is; offers it."""
+        everything = box.inside | box.open
+        if int(everything.sum()) <= box.size and self.instance.packs(everything):
+            self.search.offer(everything)
+            return True
+        if not box.open.any():
+            self.search.offer(box.inside)
+            return True
+        return False
+
+    def _columns(self, box: Box) -> tuple[FloatArray, FloatArray, BoolArray]:
+        """Open experts' columns [J, n], the k best of those inside [k, n], and the masks [C, N].
+
+        Where an expert may not answer, its column holds the floor: the least that any feasible subset
+        of the box is worth on that query (for k > 1, 0).
+        """
+        evaluator, allowed = self.evaluator, masks(self.instance, box)
+        q = evaluator.q[box.open]
+        held = np.zeros((evaluator.k, evaluator.n))
+        for c, rows in enumerate(evaluator.slices):
+            free = allowed[c, box.open]
+            sure = evaluator.q[allowed[c] & box.inside, rows]
+            if evaluator.k == 1:
+                floor = np.minimum(
+                    q[free, rows].min(axis=0, initial=np.inf), sure.min(axis=0, initial=np.inf)
+                )
+                q[~free, rows] = floor
+                held[0, rows] = np.maximum(floor, sure.max(axis=0, initial=-np.inf))
+            else:
+                q[~free, rows] = 0.0
+                ranked = -np.sort(-sure, axis=0)[: evaluator.k]
+                held[: len(ranked), rows] = ranked
+        return q, held, allowed
+
+    def _round(self, box: Box, result: LagrangianBound, q: FloatArray, held: FloatArray) -> float:
+        """Offer the relaxation's choice, filled up; returns what its value loses to its own masks."""
+        instance, problem = self.instance, self.instance.problem
+        open_ = np.flatnonzero(box.open)
+        mask = box.inside.copy()
+        mask[open_[result.relaxed.x >= _WHOLE]] = True
+        if not instance.packs(mask) or int(mask.sum()) > box.size:
+            mask = box.inside.copy()
+        rho = np.zeros(problem.n_experts)
+        rho[open_] = result.rho
+        while True:
+            on = instance.devices(mask) if instance.deployed else box.on
+            fits = instance.fits(mask) & box.open & on[problem.device] & (rho > 0)
+            if not fits.any() or int(mask.sum()) >= box.size:
+                break
+            mask[np.argmax(np.where(fits, rho, -1.0))] = True
+        key = mask.tobytes()
+        if key not in self._rounded:
+            self._rounded.add(key)
+            before = self.search.value
+            if self.search.offer(mask) > before:
+                improve(self.search)
+        if not instance.deployed or self.evaluator.k > 1:
+            return 0.0
+        chosen = mask[open_]
+        wide = np.maximum(q[chosen].max(axis=0, initial=-np.inf), held[0])
+        value = instance.value(mask)
+        return float(self.evaluator.w @ wide) - value if value > -np.inf else np.inf
+
+    def _fix(self, box: Box, packing: Packing, result: LagrangianBound) -> Box | None:
+        """Decide what the bound already decides: a choice whose opposite cannot beat the incumbent."""
+        value = self.search.value
+        if value == -np.inf:
+            return box
+        slack = result.bound - value - GAP_TOLERANCE * max(1.0, abs(value))
+        forced = packing.forced(result.rho, result.relaxed)
+        must, cannot = forced.out >= slack, forced.into >= slack
+        if (must & cannot).any():
+            return None
+        open_ = np.flatnonzero(box.open)
+        inside, rest = box.inside.copy(), box.open.copy()
+        inside[open_[must]] = True
+        rest[open_[must | cannot]] = False
+        on, maybe = box.on.copy(), box.maybe.copy()
+        if len(forced.on):
+            hosts = np.unique(self.instance.problem.device[open_])
+            free = hosts[~box.on[hosts]]
+            if ((forced.off >= slack) & (forced.on >= slack)).any():
+                return None
+            on[free[forced.off >= slack]] = True
+            on |= self.instance.devices(inside)
+            maybe[free[forced.on >= slack]] = False
+            maybe &= ~on
+            if (on & ~box.on & ~box.maybe).any():
+                return None
+            rest &= (on | maybe)[self.instance.problem.device]
+        if not self.instance.packs(inside):
+            return None
+        return replace(box, inside=inside, open=rest, on=on, maybe=maybe)
+
+    def _branch(
+        self,
+        fixed: Box,
+        box: Box,
+        result: LagrangianBound,
+        allowed: BoolArray,
+        leak: float,
+        bound: float,
+    ) -> Branch | None:
+        """Where to split: idle energy while masks blur the bound, then devices, then experts."""
+        problem = self.instance.problem
+        if fixed.maybe.any() and leak > 0.5 * (bound - self.search.value):
+            where = self._middle_of_idle(fixed, allowed)
+            if where is not None:
+                return "idle", where
+        weight = np.full(problem.n_experts, -1.0)
+        weight[box.open] = result.rho * (result.usage + 1e-6)
+        weight[~fixed.open] = -1.0
+        if fixed.maybe.any():
+            gain = np.bincount(problem.device, np.maximum(weight, 0.0), problem.n_devices)
+            return "device", int(np.argmax(np.where(fixed.maybe, gain, -1.0)))
+        if fixed.open.any():
+            return "expert", int(np.argmax(weight))
+        return None
+
+    def _middle_of_idle(self, box: Box, allowed: BoolArray) -> float | None:
+        """The median of the idle energies in the box's interval at which some mask changes."""
+        problem, instance = self.instance.problem, self.instance
+        left = (instance.energy_limit[:, None] - problem.energy_j)[allowed & (box.inside | box.open)]
+        steps = np.unique(left[(left > box.low) & (left < box.high)])
+        return float(steps[len(steps) // 2]) if len(steps) else None
