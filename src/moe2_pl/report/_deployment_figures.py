@@ -82,7 +82,8 @@ def _shares(parts: tuple[CategoryRow, ...], experts: tuple[str, ...]) -> go.Figu
     )
     return figure(
         [heat],
-        height=70 + 34 * len(experts),
+        height=50 + 34 * len(experts),
+        margin={"l": 56, "r": 16, "t": 30, "b": 8},
         xaxis={"side": "top", "showgrid": False, "zeroline": False},
         yaxis={"autorange": "reversed", "showgrid": False, "zeroline": False},
     )

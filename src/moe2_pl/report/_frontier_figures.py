@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from moe2_pl.report._data import FrontierRow, ReportData
-from moe2_pl.report._format import budget_text, score, signed
+from moe2_pl.report._format import budget_text, limit, score, signed
 from moe2_pl.report._panel import (
     BEST_SINGLE,
     FAMILY_ORACLE,
@@ -78,7 +78,8 @@ def _by_energy(data: ReportData) -> go.Figure:
         traces += [_line(router, line, visible=at == shown) for router in _SCORES]
     star = energy.place(data.chosen.energy_budget_j)
     if star is not None and data.chosen.feasible:
-        traces.append(_star(star, data.chosen.score, hover(data.chosen), "chosen budget"))
+        latency_limit = limit(data.chosen.latency_budget_s, "s")
+        traces.append(_star(star, data.chosen.score, hover(data.chosen), f"chosen (latency {latency_limit})"))
     steps = [
         {
             "label": label,

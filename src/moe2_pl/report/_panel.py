@@ -128,8 +128,8 @@ def figure(traces: Sequence[Any], height: int, **layout: Any) -> go.Figure:
         "hoverlabel": {"align": "left"},
     }
     fig = go.Figure(list(traces), layout=settings | layout)
-    fig.update_xaxes(automargin=True)
-    fig.update_yaxes(automargin=True)
+    fig.update_xaxes(automargin=True, title_standoff=10)
+    fig.update_yaxes(automargin=True, title_standoff=10)
     return fig
 
 

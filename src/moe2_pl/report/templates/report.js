@@ -1,7 +1,7 @@
 // Draws the figures in the page's own ink, again when the colour scheme or the paper changes.
 const specs = JSON.parse(document.getElementById("specs").textContent);
 const config = {
-  responsive: true, displaylogo: false, modeBarButtons: [["toImage", "resetScale2d"]],
+  responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtons: [["toImage", "resetScale2d"]],
 };
 const schemes = matchMedia("(prefers-color-scheme: dark)");
 
@@ -20,6 +20,7 @@ function draw(key, paper) {
   for (const name of Object.keys(layout).filter((name) => /^[xy]axis/.test(name))) {
     Object.assign(layout[name], { gridcolor: grid, linecolor: grid });
   }
+  layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: grid, activecolor: ink };
   for (const slider of layout.sliders ?? []) slider.font = { color: ink };
   for (const trace of spec.data) {
     if (trace.textfont?.color) trace.textfont.color = ink;
@@ -31,9 +32,7 @@ function draw(key, paper) {
   }
   if (narrow) layout.margin = { ...layout.margin, l: 40, r: 8 };
   if (paper) layout.width = 680;
-  const wait = Plotly.react(box, spec.data, layout, config);
-  box.setAttribute("aria-busy", "false");
-  return wait;
+  Plotly.react(box, spec.data, layout, config);
 }
 
 function drawAll(paper) {
