@@ -25,7 +25,7 @@ def evaluate(config: DictConfig) -> None:
     from moe2_pl.outputs import ExpertOutputsDataModule
     from moe2_pl.pool import ExpertPool
 
-    settings: Any = OmegaConf.to_container(config, resolve=True)
+    settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
     loaded = load_gate(settings["checkpoint"])
     # The split must be the one that the gate was trained with, or held-out queries would be training ones.

@@ -58,7 +58,7 @@ def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> 
     """Costs, baselines and budgets of a run; refuses an infeasible budget before anything is trained.
 
     Args:
-        config: ``expert_pool``, ``traffic``, ``budget`` and ``sweep`` of the configuration.
+        config: ``expert_pool``, ``traffic``, ``solver``, ``budget`` and ``sweep`` of the configuration.
         pool: N experts.
         data: outputs of at least the pool's models.
 
@@ -89,7 +89,7 @@ def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> 
     problem = baselines["lookup"].problem
     budgets = preset_budgets(problem)
     chosen, budget = configured_budget(config["budget"], budgets, planner.queries_per_s)
-    found = solve(problem, budget)
+    found = solve(problem, budget, config["solver"]["name"])
     if found.status == "infeasible":
         raise InfeasibleBudgetError(f"budget '{chosen}': {found.infeasibility}")
     grid = budget_grid(problem, config["sweep"]["energy_points"], config["sweep"]["latency_points"])

@@ -14,7 +14,9 @@ def wandb_logger(offline: bool | None = None, **options: Any) -> "WandbLogger":
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
-    mode = os.environ.get("WANDB_MODE")
     if offline is None:
-        offline = mode == "offline" if mode else wandb.api.api_key is None
-    return WandbLogger(offline=offline, **options)
+        mode = os.environ.get("WANDB_MODE")
+        offline = mode == "offline" if mode else not wandb.login(prompt=False)
+    # The mode is said twice: W&B has read its environment by now, which is where Lightning would say it.
+    mode_again = {"mode": "offline"} if offline else {}
+    return WandbLogger(offline=offline, settings=wandb.Settings(silent=True), **mode_again, **options)

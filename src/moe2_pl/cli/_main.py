@@ -32,8 +32,6 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
     """
     register_schema()
     verbose = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
-    # Hydra prints its own many-line report unless told to raise; we want the exception itself.
-    os.environ["HYDRA_FULL_ERROR"] = "1"
 
     # Inside Hydra's job, or Hydra would add lines of its own; wraps: Hydra looks at the task's module.
     @wraps(task)
@@ -41,8 +39,22 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
         with _expected_errors(verbose):
             return task(config)
 
-    with _expected_errors(verbose):
+    with _expected_errors(verbose), _raising_hydra():
         hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(guarded)()
+
+
+@contextmanager
+def _raising_hydra() -> Iterator[None]:
+    """Make Hydra raise what went wrong; it would print a report of many lines and exit."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 @contextmanager

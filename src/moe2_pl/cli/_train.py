@@ -43,8 +43,10 @@ def train(config: DictConfig) -> float | None:
     from moe2_pl.pool import ExpertPool
     from moe2_pl.report import log_to_wandb
 
+    # Lightning sets its own level when imported; what it tells of absent GPUs helps nobody here.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     L.seed_everything(config.seed, workers=True, verbose=False)
-    settings: Any = OmegaConf.to_container(config, resolve=True)
+    settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     folder = Path(config.paths.output_dir)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
     data = ExpertOutputsDataModule(
@@ -62,9 +64,8 @@ def train(config: DictConfig) -> float | None:
     if "fit" in config.stages:
         fitted = _build(config, settings, data)
         loggers = list(instantiate(config.logger).values())
-        trainer = instantiate(
-            config.trainer, logger=loggers, callbacks=list(instantiate(config.callbacks).values())
-        )
+        callbacks = _callbacks(config)
+        trainer = instantiate(config.trainer, logger=loggers, callbacks=callbacks)
         for logger in loggers:
             logger.log_hyperparams(settings)
         started = time.perf_counter()
@@ -84,8 +85,22 @@ def train(config: DictConfig) -> float | None:
     for logger in loggers:
         if type(logger).__name__ == "WandbLogger":
             log_to_wandb(logger, result)
-            logger.experiment.finish(quiet=True)
+            run = logger.experiment
+            run.finish()
+            print(f"W&B: wandb sync {Path(run.dir).parent}" if run.offline else f"W&B: {run.url}")
     return result.chosen.score
+
+
+def _callbacks(config: DictConfig) -> list[Any]:
+    """The configured callbacks; without the progress bar where nobody watches a terminal."""
+    from hydra.utils import instantiate
+    from lightning.pytorch.callbacks import ProgressBar
+
+    callbacks = list(instantiate(config.callbacks).values())
+    if sys.stderr.isatty():
+        return callbacks
+    config.trainer.enable_progress_bar = False
+    return [c for c in callbacks if not isinstance(c, ProgressBar)]
 
 
 def _build(config: DictConfig, settings: dict[str, Any], data: "ExpertOutputsDataModule") -> Any:

@@ -1,0 +1,59 @@
+"""One real run of the main job, shared by the tests that look at what it left behind."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from moe2_pl.cli import evaluate, run, train
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class MainJob:
+    """A finished run: its folder and what it printed."""
+
+    folder: Path
+    stdout: str
+    stderr: str
+
+
+def script(name: str, *overrides: str) -> subprocess.CompletedProcess[str]:
+    """Run ``train.py`` or ``evaluate.py`` as a user would."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / name), *overrides],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def main_job(tmp_path_factory) -> MainJob:
+    """``python train.py expert_pool=jetson_mix`` with everything at its default."""
+    folder = tmp_path_factory.mktemp("main_job")
+    done = script("train.py", "expert_pool=jetson_mix", f"hydra.run.dir={folder}")
+    assert done.returncode == 0, done.stderr
+    return MainJob(folder, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys) -> Callable[..., str]:
+    """Call an entry point in this process; returns its standard error if it exits with 1."""
+
+    def called(name: str, *overrides: str) -> str:
+        task = {"train": train, "evaluate": evaluate}[name]
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", f"hydra.run.dir={tmp_path / 'run'}", *overrides])
+        GlobalHydra.instance().clear()
+        with pytest.raises(SystemExit) as exited:
+            run(ROOT / "conf", name, task)
+        assert exited.value.code == 1
+        return capsys.readouterr().err
+
+    return called

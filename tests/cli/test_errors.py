@@ -1,0 +1,122 @@
+"""A mistake is answered with one line that names it, status 1, and no file that looks like a result."""
+
+import shutil
+import time
+
+import pytest
+import torch
+
+from moe2_pl.gate import GatingModule
+from moe2_pl.outputs import ExpertOutputsDataModule, FeatureSpec, find_outputs
+from tests.cli.conftest import script
+
+MISTAKES = {
+    "expert_pool=jetson_mx": "unknown expert_pool 'jetson_mx': did you mean 'jetson_mix'?",
+    "device@expert_pool.devices.orin_a=agx_orn": "unknown device 'agx_orn': did you mean 'agx_orin_64gb'?",
+    "objective=mixtur": "unknown objective 'mixtur': did you mean 'mixture'?",
+    "objective.name=competense": "unknown objective 'competense': did you mean 'competence'?",
+    "gate=mpl": "unknown gate 'mpl': did you mean 'mlp'?",
+    "trainer.max_epoch=3": "unknown key 'trainer.max_epoch': did you mean 'max_epochs'?",
+    "trainer.max_epochs=abc": "trainer.max_epochs: Value 'abc'",
+    "budgt=tight": "budgt",
+    "seed=one": "seed: Value 'one'",
+    "stages=[fi]": "unknown stage 'fi': did you mean 'fit'?",
+    "stages=[evaluate]": "give checkpoint=",
+    "data.category=applicaton": "did you mean 'application'?",
+    "encoder.name=minilmm": "did you mean 'minilm'?",
+    "gate.network.hidden=abc": "gate.network.hidden is 'abc'; it must be of type int",
+    "gate.network.hiden=3": "did you mean 'hidden'?",
+    "gate.optimizer.lr=-1": "gate.optimizer or gate.scheduler cannot be used",
+    "budget.energy_j=-5": "energy_j = -5.0: a number ≥ 0",
+    "budget.energy_j=nan": "energy_j = nan: a number ≥ 0",
+    "budget.preset=tihgt": "did you mean 'tight'?",
+    "budget.latency_s={tutr: 30}": "did you mean 'tutor'?",
+    "budget.latency_s=1": "no subset meets the budget",
+    "budget.power_w=-1": "budget.power_w is -1.0",
+    "traffic.queries_per_s=0": "queries_per_s",
+    "expert_pool.excluded=[codegema-7b]": "did you mean 'codegemma-7b'?",
+    "expert_pool.outputs=jetson_mx": "did you mean 'jetson_mix'?",
+    "expert_pool.experts.llama-8b.device=rtx_c": "unknown device of expert 'llama-8b' 'rtx_c'",
+    "expert_pool.experts.llama-8b.model_id=llama": "unknown expert in these outputs 'llama'",
+    "expert_pool.experts.llama-8b.bits=64": "more than 'rtx_a' has",
+    "~expert_pool.output_tokens.mmlu": "says nothing of mmlu",
+    "solver.name=magic": "unknown solver 'magic'",
+    "sweep.energy_points=-1": "sweep.energy_points is -1",
+}
+
+
+@pytest.mark.parametrize("override", MISTAKES)
+def test_a_mistake_is_answered_with_one_line_and_leaves_no_result(call, tmp_path, override):
+    printed = call("train", override, "trainer.max_epochs=1", "logger=csv")
+    assert MISTAKES[override] in printed
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1
+    left = {p.name for p in (tmp_path / "run").rglob("*") if p.is_file() and p.parent.name != ".hydra"}
+    assert left <= {"train.log"}
+
+
+def test_an_infeasible_budget_says_what_each_category_needs_and_by_how_much_to_grow(call):
+    printed = call("train", "budget.energy_j=200", "budget.latency_s=5")
+    for word in ("assistant needs", "tutor needs", "coder needs", "puzzles needs", "all limits times"):
+        assert word in printed
+    factor = float(printed.split("all limits times ")[1].split()[0])
+    grown = [f"budget.energy_j={200 * factor * 1.001}", f"budget.latency_s={5 * factor * 1.001}"]
+    # Grown so, the complaint is about the stage and no longer about the budget.
+    assert "no subset" not in call("train", *grown, "solver.name=magic")
+
+
+def test_a_corrupt_asset_is_noticed_before_any_work(call, tmp_path):
+    copy = tmp_path / "outputs"
+    shutil.copytree(find_outputs("jetson_mix"), copy)
+    tensors = copy / "outputs.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-1000])
+    assert "truncated or altered" in call("train", f"expert_pool.outputs={copy}")
+
+
+def test_a_checkpoint_that_lacks_a_model_of_the_pool_is_refused(call, tmp_path):
+    data = ExpertOutputsDataModule()
+    spec: FeatureSpec = data.spec
+    gate = GatingModule(spec, data.outputs.model_id[:-1], network={"name": "linear"})
+    torch.save(
+        {
+            "state_dict": gate.state_dict(),
+            "hyper_parameters": dict(gate.hparams),
+            "datamodule_hyper_parameters": dict(data.hparams),
+        },
+        tmp_path / "gate.ckpt",
+    )
+    printed = call("evaluate", f"checkpoint={tmp_path / 'gate.ckpt'}")
+    assert f"knows no model '{data.outputs.model_id[-1]}'" in printed
+    assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_checkpoint_with_extra_models_serves_a_smaller_pool(main_job, tmp_path):
+    done = script(
+        "evaluate.py",
+        f"checkpoint={main_job.folder / 'gate.ckpt'}",
+        "~expert_pool.experts.chatqa-70b",
+        f"hydra.run.dir={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "chatqa-70b" not in (tmp_path / "frontier.csv").read_text()
+
+
+def test_no_checkpoint_and_a_pickle_are_refused(call, tmp_path):
+    assert "Missing mandatory value: checkpoint" in call("evaluate")
+    assert "no checkpoint at" in call("evaluate", "checkpoint=nowhere.ckpt")
+    (tmp_path / "evil.ckpt").write_bytes(b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.")
+    assert "cannot be read as tensors and plain values" in call(
+        "evaluate", f"checkpoint={tmp_path / 'evil.ckpt'}"
+    )
+
+
+@pytest.mark.parametrize("name", ["train.py", "evaluate.py"])
+def test_help_lists_every_group_without_loading_torch(name):
+    done = script(name, "--help")
+    assert done.returncode == 0
+    groups = "budget callbacks data device encoder experiment expert_pool gate logger objective paths solver traffic trainer"
+    assert all(f"{group}: " in done.stdout for group in groups.split())
+    started = time.perf_counter()
+    assert script(name, "--help").returncode == 0
+    # Torch alone takes longer to import than this; the promise of 2 s is measured by the benchmark.
+    assert time.perf_counter() - started < 6

@@ -1,0 +1,194 @@
+"""The main job, run for real: what it writes, prints and logs."""
+
+import csv
+import math
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from moe2_pl.cli._evaluation import prepare, report_data
+from moe2_pl.cli._schema import register_schema
+from moe2_pl.gate import load_gate
+from moe2_pl.outputs import ExpertOutputsDataModule
+from moe2_pl.pool import ExpertPool
+from tests.cli.conftest import ROOT, MainJob, script
+from tests.wandb_files import config_keys, logged_keys
+
+
+def read(path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def setting_of(main_job: MainJob, *overrides: str):
+    register_schema()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose(
+            "evaluate",
+            [
+                f"checkpoint={main_job.folder / 'gate.ckpt'}",
+                f"paths.output_dir={main_job.folder}",
+                *overrides,
+            ],
+        )
+    settings = OmegaConf.to_container(config, resolve=True)
+    loaded = load_gate(settings["checkpoint"])
+    pool = ExpertPool.from_mapping(settings["expert_pool"])
+    return prepare(settings, pool, ExpertOutputsDataModule(**loaded.data)), loaded.gate, settings
+
+
+def test_the_run_folder_holds_what_was_promised(main_job):
+    for name in (
+        "gate.ckpt",
+        "metrics.csv",
+        "frontier.csv",
+        "frontier_by_category.csv",
+        "report.html",
+        "train.log",
+    ):
+        assert (main_job.folder / name).stat().st_size > 0, name
+    assert (main_job.folder / ".hydra" / "config.yaml").is_file()
+    assert list((main_job.folder / "wandb").glob("offline-run-*"))
+
+
+def test_every_budget_of_the_grid_is_in_the_frontier_proven(main_job):
+    rows = read(main_job.folder / "frontier.csv")
+    grid = [r for r in rows if r["budget"] == "grid"]
+    assert len(grid) == 144
+    assert {r["status"] for r in rows} <= {"optimal", "infeasible"}
+    assert sum(r["status"] == "optimal" for r in grid) > 100
+    assert {"tight", "medium", "loose", "unlimited"} <= {r["budget"] for r in rows}
+
+
+def test_a_looser_budget_is_never_planned_worse(main_job):
+    rows = [r for r in read(main_job.folder / "frontier.csv") if r["budget"] == "grid"]
+    planned = np.array(
+        [float(r["planned"]) if r["status"] == "optimal" else -math.inf for r in rows]
+    ).reshape(12, 12)
+    assert (planned[1:] >= planned[:-1] - 1e-9).all()
+    assert (planned[:, 1:] >= planned[:, :-1] - 1e-9).all()
+
+
+def test_the_gate_beats_the_lookup_and_the_best_single_expert_without_limits(main_job):
+    row = next(r for r in read(main_job.folder / "frontier.csv") if r["budget"] == "unlimited")
+    assert float(row["score"]) > float(row["lookup_score"]) + 0.01
+    assert float(row["score"]) > float(row["best_single_score"]) + 0.01
+
+
+def test_the_closing_table_names_every_baseline(main_job):
+    for word in ("best single", "lookup", "MoE²", "full pool", "family oracle", "oracle", "report.html"):
+        assert word in main_job.stdout, word
+
+
+def test_nothing_but_the_table_and_the_log_is_printed_without_a_terminal(main_job):
+    assert "Epoch" not in main_job.stdout + main_job.stderr
+
+
+def test_no_weight_of_the_gate_changes_during_the_sweep(main_job):
+    setting, gate, settings = setting_of(main_job, "sweep.energy_points=12", "sweep.latency_points=12")
+    before = {k: v.clone() for k, v in gate.state_dict().items()}
+    data = report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    assert len(data.grid) == 144
+    assert all(torch.equal(v, before[k]) for k, v in gate.state_dict().items())
+
+
+def test_held_out_scores_never_influence_the_plan(main_job):
+    """Plans are made from training and validation rows: changing held-out scores changes only what is realised."""
+    setting, gate, settings = setting_of(main_job)
+    first = report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    setting.outputs.score[setting.data.split.test] = 0.0
+    second = report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    assert [r.experts for r in first.presets] == [r.experts for r in second.presets]
+    assert [r.planned for r in first.presets] == [r.planned for r in second.presets]
+    assert {r.score for r in second.presets} == {0.0}
+
+
+def test_evaluate_answers_one_budget_without_training(main_job, tmp_path):
+    checkpoint = main_job.folder / "gate.ckpt"
+    before = checkpoint.read_bytes()
+    done = script(
+        "evaluate.py",
+        f"checkpoint={checkpoint}",
+        "budget.energy_j=2000",
+        "budget.latency_s=25",
+        f"hydra.run.dir={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    row = read(tmp_path / "frontier.csv")[0]
+    assert (row["budget"], float(row["energy_budget_j"]), float(row["latency_budget_s"])) == (
+        "chosen",
+        2000,
+        25,
+    )
+    assert checkpoint.read_bytes() == before
+
+
+def test_limits_can_differ_between_categories(main_job):
+    limits = "{tutor: 30, assistant: 3, default: 40}"
+    setting, gate, settings = setting_of(main_job, f"budget.latency_s={limits}")
+    data = report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    by_name = {c.category: c for c in data.chosen.categories}
+    assert by_name["tutor"].latency_budget_s == 30
+    assert by_name["coder"].latency_budget_s == 40
+    assert by_name["assistant"].latency_s <= 3
+    assert not set(by_name["assistant"].allowed) & {"nemotron-51b", "chatqa-70b"}
+    assert "nemotron-51b" in by_name["tutor"].allowed
+
+
+def test_watts_of_the_fleet_are_joules_a_query(main_job):
+    setting, _, _ = setting_of(main_job, "budget.power_w=140")
+    assert setting.budgets["chosen"].energy_j == pytest.approx(140 / 0.07)
+
+
+def test_the_lookup_is_blind_where_the_category_is_hidden(main_job):
+    setting, _, _ = setting_of(main_job)
+    hidden = ExpertOutputsDataModule(category="unknown", experts=setting.pool.model_ids)
+    blind = prepare(
+        setting_of(main_job)[2],
+        setting.pool,
+        hidden,
+    )
+    assert (blind.baselines["lookup"].rank == blind.baselines["lookup"].rank[0]).all()
+
+
+def test_an_offline_wandb_run_holds_metrics_config_and_frontier(main_job):
+    keys = logged_keys(main_job.folder)
+    assert {"val/loss", "val/score", "train/loss"} <= keys
+    assert any("frontier" in key for key in keys)
+    assert {"expert_pool", "gate", "objective", "seed"} <= {
+        k.split("/")[0] for k in config_keys(main_job.folder)
+    }
+
+
+@pytest.mark.slow
+def test_multirun_trains_once_for_each_combination(tmp_path):
+    done = script(
+        "train.py",
+        "-m",
+        "expert_pool=jetson_mix",
+        "objective=competence,mixture",
+        "seed=0,1",
+        "logger=csv",
+        f"hydra.sweep.dir={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("*/report.html"))) == 4
+
+
+def test_multirun_in_parallel_leaves_one_folder_per_job(tmp_path):
+    done = script(
+        "train.py",
+        "-m",
+        "objective=competence,mixture",
+        "logger=csv",
+        "trainer.max_epochs=2",
+        "sweep.energy_points=0",
+        "hydra/launcher=joblib",
+        f"hydra.sweep.dir={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.parent.name for p in tmp_path.glob("*/report.html")) == ["0", "1"]
+    assert "nats" in (tmp_path / "1" / "report.html").read_text()
