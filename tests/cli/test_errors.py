@@ -5,10 +5,10 @@ import time
 
 import pytest
 import torch
+from tests.cli.conftest import script
 
 from moe2_pl.gate import GatingModule
 from moe2_pl.outputs import ExpertOutputsDataModule, FeatureSpec, find_outputs
-from tests.cli.conftest import script
 
 MISTAKES = {
     "expert_pool=jetson_mx": "unknown expert_pool 'jetson_mx': did you mean 'jetson_mix'?",

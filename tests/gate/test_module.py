@@ -9,11 +9,11 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from tests.conftest import make_outputs
 
 from moe2_pl.errors import CheckpointError, ConfigError, DataError, MoE2Error
 from moe2_pl.gate import GatingModule, build_network, load_gate
 from moe2_pl.outputs import ExpertOutputsDataModule
-from tests.conftest import make_outputs
 
 SMALL = {"name": "mlp", "hidden": 16, "members": 2}
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import make_outputs
 
 from moe2_pl.errors import MoE2Error
 from moe2_pl.outputs import ExpertOutputs, find_outputs, split_queries
-from tests.conftest import make_outputs
 
 OUTPUTS = make_outputs(200)
 

@@ -18,5 +18,5 @@ def wandb_logger(offline: bool | None = None, **options: Any) -> "WandbLogger":
         mode = os.environ.get("WANDB_MODE")
         offline = mode == "offline" if mode else not wandb.login(prompt=False)
     # The mode is said twice: W&B has read its environment by now, which is where Lightning would say it.
-    mode_again = {"mode": "offline"} if offline else {}
+    mode_again: dict[str, Any] = {"mode": "offline"} if offline else {}
     return WandbLogger(offline=offline, settings=wandb.Settings(silent=True), **mode_again, **options)

@@ -25,6 +25,7 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _ROOT_ITERATIONS = 300
+_WARM_ITERATIONS = 60
 _NODE_ITERATIONS = 8
 _BYTES_OF_A_BOX = 1500
 _WHOLE = 0.99
@@ -50,9 +51,14 @@ class CoverSearch:
     def run(self) -> None:
         """Search until the gap is closed or a limit is reached."""
         search = self.search
-        greedy_start(search)
-        for root in roots(self.instance):
-            self._examine(root, np.inf, _ROOT_ITERATIONS)
+        if not search.mask.any():
+            greedy_start(search)
+        for box in roots(self.instance):
+            if search.root is None:
+                self._examine(box, search.bound, _ROOT_ITERATIONS)
+            else:
+                lam, prices = search.root
+                self._examine(replace(box, lam=lam, prices=prices), search.bound, _WARM_ITERATIONS)
         while self._queue or self._stack:
             search.lower_bound_to(self._largest_bound())
             if search.hopeless(search.bound) or search.tick():
@@ -87,6 +93,10 @@ class CoverSearch:
         bound = min(result.bound, union, parent_bound)
         if search.hopeless(bound):
             return
+        lam32 = result.lam.astype(np.float32)
+        full = self.packings.spread(result.relaxed.prices, rows)
+        if iterations > _NODE_ITERATIONS:
+            search.root = lam32, full
         leak = self._round(reduced, result, q, held)
         if search.hopeless(bound):
             return
@@ -97,8 +107,6 @@ class CoverSearch:
         if branch is None:
             search.offer(fixed.inside)
             return
-        lam32 = result.lam.astype(np.float32)
-        full = self.packings.spread(result.relaxed.prices, rows)
         entry = (-bound, next(self._serial), replace(fixed, lam=lam32, prices=full, branch=branch))
         if len(self._queue) < self._queue_limit:
             heapq.heappush(self._queue, entry)

@@ -16,6 +16,7 @@ BoolArray = NDArray[np.bool_]
 
 _LEAST_WEIGHT = 1e-30
 _MOST_NATS = 600.0
+_MOST_PARTS = 100_000
 
 
 class Evaluator(Protocol):
@@ -91,17 +92,24 @@ class CoverEvaluator(_Layout):
         super().__init__(weight, category, n_categories)
         self.q = self.rows(q)
         self.k = k
+        self._parts: dict[tuple[int, bytes], float] = {}
         self._least = self.q.min(axis=0) if k == 1 else np.zeros(self.n)
         self.spread = float(self.q.max() - self._least.min()) + 1e-9
 
     def value(self, allowed: BoolArray) -> float:
         if not allowed.any(axis=1).all():
             return -np.inf
-        total = 0.0
-        for rows, experts in zip(self.slices, allowed, strict=True):
-            best = self._best(self.q[experts, rows])
-            total += float(self.w[rows] @ best)
-        return total
+        return sum(self._part(c, experts) for c, experts in enumerate(allowed))
+
+    def _part(self, c: int, experts: BoolArray) -> float:
+        """What one category adds to the value; kept, since budgets of a sweep share most masks."""
+        key = (c, experts.tobytes())
+        if key not in self._parts:
+            if len(self._parts) >= _MOST_PARTS:
+                self._parts.clear()
+            rows = self.slices[c]
+            self._parts[key] = float(self.w[rows] @ self._best(self.q[experts, rows]))
+        return self._parts[key]
 
     def _best(self, block: FloatArray) -> FloatArray:
         if self.k == 1:

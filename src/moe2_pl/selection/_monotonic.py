@@ -7,10 +7,12 @@ from moe2_pl.selection._union import union_search
 
 __all__ = ["monotonic"]
 
+_GLANCE_NODES = 24
+
 
 def monotonic(search: Search) -> None:
     """Run the search on the instance."""
-    if isinstance(search.instance.evaluator, CoverEvaluator):
-        CoverSearch(search).run()
-    else:
+    if not isinstance(search.instance.evaluator, CoverEvaluator):
         union_search(search)
+    elif not union_search(search, _GLANCE_NODES):
+        CoverSearch(search).run()

@@ -81,18 +81,27 @@ class Search:
     Attributes:
         value: of the incumbent; −inf while there is none.
         mask: the incumbent, bool [N].
-        bound: the least proven upper bound so far; +inf at the start.
+        bound: the least proven upper bound so far; given, or +inf, at the start.
+        root: multipliers to start the root's bound from, and after the search those it ended with.
         nodes: how many the search has looked at.
         stopped: whether a limit or Ctrl-C cut the search short.
     """
 
-    def __init__(self, instance: Instance, options: SearchOptions) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        options: SearchOptions,
+        *,
+        bound: float = np.inf,
+        root: tuple[NDArray[np.float32], NDArray[np.float64]] | None = None,
+    ) -> None:
         self.instance = instance
         self.options = options
         self.value = -np.inf
         self.mask: BoolArray = np.zeros(instance.problem.n_experts, dtype=bool)
-        self.bound = np.inf
+        self.bound = bound
         self.nodes = 0
+        self.root: tuple[NDArray[np.float32], NDArray[np.float64]] | None = root
         self.stopped = False
         self.started = time.perf_counter()
         self._reported = self.started

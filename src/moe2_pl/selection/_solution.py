@@ -39,7 +39,7 @@ class Solution:
         solver: the solver's name.
         nodes: how many subsets or boxes it looked at.
         wall_s: seconds it took.
-        infeasibility: why nothing is feasible, with ``infeasible`` only.
+        infeasibility: why nothing is feasible, with ``infeasible`` from `solve` only.
     """
 
     experts: tuple[str, ...]
@@ -74,7 +74,9 @@ class Solution:
         return self.status in ("optimal", "infeasible")
 
 
-def conclude(search: Search, solver: str, *, proves: bool, epsilon: bool = False) -> Solution:
+def conclude(
+    search: Search, solver: str, *, proves: bool, epsilon: bool = False, explained: bool = True
+) -> Solution:
     """The solution that a finished search stands for."""
     instance, problem = search.instance, search.instance.problem
     found = search.value > -np.inf
@@ -105,7 +107,7 @@ def conclude(search: Search, solver: str, *, proves: bool, epsilon: bool = False
         solver=solver,
         nodes=search.nodes,
         wall_s=search.elapsed_s,
-        infeasibility=explain(problem, instance.budget) if status == "infeasible" else None,
+        infeasibility=explain(problem, instance.budget) if explained and status == "infeasible" else None,
     )
 
 

@@ -34,28 +34,33 @@ class _Node:
     maybe: BoolArray
 
 
-def union_search(search: Search) -> None:
-    """Best-first branch-reduce-and-bound."""
+def union_search(search: Search, most_nodes: float = np.inf) -> bool:
+    """Best-first branch-reduce-and-bound; whether the search is over.
+
+    It gives up, with a valid incumbent and bound, after ``most_nodes``.
+    """
     instance = search.instance
     problem = instance.problem
     if not instance.packs(problem.required):
-        return
+        return True
     hosts = instance.devices(~problem.excluded)
     on = instance.devices(problem.required) if instance.deployed else hosts
     root = _reduce(instance, _Node(problem.required, ~problem.excluded & ~problem.required, on, hosts & ~on))
     serial = count()
     queue: list[tuple[float, int, _Node]] = []
-    _push(search, queue, root, np.inf, serial)
+    _push(search, queue, root, search.bound, serial)
     while queue:
         bound = -queue[0][0]
         search.lower_bound_to(bound)
-        if search.hopeless(bound) or search.tick():
-            break
+        if search.hopeless(search.bound) or search.tick():
+            return True
+        if search.nodes > most_nodes:
+            return False
         node = heapq.heappop(queue)[2]
         for child in _children(instance, node):
             _push(search, queue, _reduce(instance, child), bound, serial)
-    if not search.stopped:
-        search.lower_bound_to(-queue[0][0] if queue else search.value)
+    search.lower_bound_to(search.value)
+    return True
 
 
 def _push(

@@ -1,0 +1,259 @@
+"""The main job's figures, side by side in one run: python benchmarks/main_job.py [routing|budgets|loop|job].
+
+routing  held-out score on the full pool, five random 60/15/25 splits
+budgets  the 144-budget sweep: its time, and MoE² against the lookup at every budget
+loop     Lightning's loop against a bare PyTorch loop that does the same steps
+job      train.py and --help as whole processes: wall time and peak memory
+"""
+
+import functools
+import logging
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from sklearn.neighbors import KNeighborsRegressor
+
+from moe2_pl.cli._evaluation import Setting, prepare, report_data
+from moe2_pl.cli._realise import HeldOut
+from moe2_pl.cli._schema import register_schema
+from moe2_pl.gate import GatingModule, load_gate
+from moe2_pl.outputs import ExpertOutputsDataModule
+from moe2_pl.pool import ExpertPool
+from moe2_pl.selection import FacilityLocation, sweep
+
+ROOT = Path(__file__).parents[1]
+SEEDS = range(5)
+NEIGHBOURS = 40
+
+
+def configuration(*overrides: str) -> DictConfig:
+    register_schema()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("train", ["paths.output_dir=.", *overrides])
+
+
+def fit(config: DictConfig, data: ExpertOutputsDataModule, seed: int) -> GatingModule:
+    """Train as train.py does, in a folder that is thrown away."""
+    L.seed_everything(seed, verbose=False)
+    gate = GatingModule(
+        data.spec,
+        data.outputs.model_id,
+        OmegaConf.to_container(config.gate.network),
+        OmegaConf.to_container(config.objective),
+        instantiate(config.gate.optimizer),
+    )
+    stop = config.callbacks.early_stopping
+    with tempfile.TemporaryDirectory() as folder:
+        keep = ModelCheckpoint(dirpath=folder, filename="gate", monitor=stop.monitor)
+        trainer = L.Trainer(
+            max_epochs=config.trainer.max_epochs,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            accelerator="cpu",
+            num_sanity_val_steps=0,
+            callbacks=[EarlyStopping(stop.monitor, patience=stop.patience), keep],
+        )
+        trainer.fit(gate, datamodule=data)
+        return load_gate(keep.best_model_path).gate
+
+
+def setting_of(config: DictConfig, seed: int) -> Setting:
+    settings = OmegaConf.to_container(config, resolve=True)
+    pool = ExpertPool.from_mapping(settings["expert_pool"])
+    data = ExpertOutputsDataModule(split_seed=seed, experts=pool.model_ids)
+    return prepare(settings, pool, data)
+
+
+def held_out(setting: Setting) -> HeldOut:
+    test = setting.data.split.test
+    score = setting.pool.expand(setting.outputs.score[test])
+    return HeldOut(score, setting.outputs.category[test], setting.costs.rows(test), setting.planner)
+
+
+def routing() -> None:
+    config = configuration()
+    found: dict[str, list[float]] = {}
+    for seed in SEEDS:
+        setting = setting_of(config, seed)
+        train, validation, test = setting.data.split
+        scores, routed = setting.outputs.score, held_out(setting)
+
+        def everything(rank: NDArray[np.float64], routed: HeldOut = routed) -> float:
+            return float(routed.everything(rank).score.mean())
+
+        known = np.concatenate([train, validation])
+        single = int(scores[known].mean(0).argmax())
+        knn = KNeighborsRegressor(NEIGHBOURS).fit(setting.data.features(train), scores[train])
+        gates = {
+            name: fit(configuration(f"objective={name}"), setting.data, seed)
+            for name in ("competence", "mixture")
+        }
+        results = {
+            "best single": float(scores[test, single].mean()),
+            "lookup by application": everything(setting.baselines["lookup"].rank),
+            f"k-nearest neighbours, k = {NEIGHBOURS}": everything(
+                knn.predict(setting.data.features(test)).astype(float)
+            ),
+            "family oracle": everything(setting.baselines["family_oracle"].rank),
+            "oracle": everything(routed.score),
+        } | {
+            f"MoE² gate, {name}": everything(
+                setting.pool.expand(gate.predict(setting.data.features(test)).numpy())
+            )
+            for name, gate in gates.items()
+        }
+        for name, value in results.items():
+            found.setdefault(name, []).append(value)
+    print("held-out score, full pool, mean ± sd of five splits")
+    for name, values in sorted(found.items(), key=lambda item: np.mean(item[1])):
+        print(f"  {name:32s} {np.mean(values):.4f} ± {np.std(values):.4f}")
+
+
+def budgets() -> None:
+    config = configuration()
+    print("144 budgets, per split: sweep time, feasible budgets, MoE² − lookup (each plans its own subset)")
+    rng = np.random.default_rng(0)
+    for seed in SEEDS:
+        setting = setting_of(config, seed)
+        gate = fit(config, setting.data, seed)
+        _, validation, test = setting.data.split
+        q = [
+            setting.pool.expand(gate.predict(setting.data.features(rows)).numpy())
+            for rows in (validation, test)
+        ]
+        problem = setting.planner.problem(FacilityLocation(q[0]), setting.outputs.category[validation])
+        started = time.perf_counter()
+        plans = sweep(problem, setting.grid)
+        seconds = time.perf_counter() - started
+        lookup = setting.baselines["lookup"]
+        routed, ahead, below = held_out(setting), [], 0
+        draws = rng.integers(0, len(test), (1000, len(test)))
+        for mine, its in zip(plans, sweep(lookup.problem, setting.grid), strict=True):
+            if not mine.experts:
+                continue
+            difference = routed.realise(q[1], mine).score - routed.realise(lookup.rank, its).score
+            ahead.append(float(difference.mean()))
+            if ahead[-1] < 0:
+                below += bool(np.quantile(difference[draws].mean(1), 0.975) < 0)
+        print(
+            f"  split {seed}: {seconds:.2f} s, {len(ahead)} feasible, "
+            f"mean {np.mean(ahead):+.4f}, least {min(ahead):+.4f}, {sum(a < 0 for a in ahead)} below zero, {below} of them beyond a paired bootstrap's 95 %"
+        )
+    report_data(
+        setting,
+        gate,
+        OmegaConf.to_container(config.solver),
+        {},
+        lambda line: print(f"  whole evaluation: {line}"),
+    )
+
+
+def loop() -> None:
+    """The same gate, batches, optimizer and validation, with and without Lightning; ratios of paired runs."""
+    epochs = 10
+    data = ExpertOutputsDataModule()
+    make = functools.partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.05)
+
+    def new() -> GatingModule:
+        L.seed_everything(0, verbose=False)
+        return GatingModule(data.spec, data.outputs.model_id, optimizer=make)
+
+    def bare() -> None:
+        gate = new()
+        rows = data.split.train
+        gate.fit_statistics(data.features(rows), torch.from_numpy(data.outputs.score[rows]))
+        optimizer = make(gate.parameters())
+        for _ in range(epochs):
+            gate.train()
+            for batch in data.train_dataloader():
+                optimizer.zero_grad()
+                gate.objective.loss(gate(batch["features"]), batch["score"]).backward()
+                optimizer.step()
+            gate.eval()
+            with torch.inference_mode():
+                for batch in data.val_dataloader():
+                    logits = gate(batch["features"])
+                    gate.objective.loss(logits, batch["score"]).item()
+                    batch["score"].gather(
+                        1, torch.sigmoid(logits).mean(0).argmax(1, keepdim=True)
+                    ).mean().item()
+
+    def lightning() -> None:
+        trainer = L.Trainer(
+            max_epochs=epochs,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            accelerator="cpu",
+            num_sanity_val_steps=0,
+        )
+        trainer.fit(new(), datamodule=data)
+
+    def seconds(run: functools.partial[None]) -> float:
+        started = time.perf_counter()
+        run()
+        return time.perf_counter() - started
+
+    bare()
+    lightning()
+    pairs = [(seconds(functools.partial(lightning)), seconds(functools.partial(bare))) for _ in range(7)]
+    ratios = [a / b for a, b in pairs]
+    with_lightning, without = np.median(pairs, axis=0)
+    print(
+        f"{epochs} epochs: Lightning {with_lightning:.2f} s, bare {without:.2f} s; "
+        f"ratio {np.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    )
+
+
+def job() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, arguments in {
+            "train.py expert_pool=jetson_mix": [
+                "train.py",
+                "expert_pool=jetson_mix",
+                f"hydra.run.dir={folder}/run",
+            ],
+            "evaluate.py, one budget": [
+                "evaluate.py",
+                f"checkpoint={folder}/run/gate.ckpt",
+                "budget.energy_j=2000",
+                "budget.latency_s=25",
+                f"hydra.run.dir={folder}/evaluate",
+            ],
+            "train.py --help": ["train.py", "--help"],
+        }.items():
+            started = time.perf_counter()
+            subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)
+            wall = time.perf_counter() - started
+            peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+            print(
+                f"{name:34s} {wall:5.1f} s, peak of any process so far {peak:.2f} GB, {os.cpu_count()} cores"
+            )
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    parts = {"routing": routing, "budgets": budgets, "loop": loop, "job": job}
+    for name in sys.argv[1:] or parts:
+        parts[name]()
+
+
+if __name__ == "__main__":
+    main()
