@@ -150,10 +150,11 @@ def budgets() -> None:
             ahead.append(float(difference.mean()))
             if ahead[-1] < 0:
                 below += bool(np.quantile(difference[draws].mean(1), 0.975) < 0)
+        behind = sum(a < 0 for a in ahead)
         print(
-            f"  split {seed}: {seconds:.2f} s, {len(ahead)} feasible, "
-            f"mean {np.mean(ahead):+.4f}, least {min(ahead):+.4f}, {sum(a < 0 for a in ahead)} below zero, {below} of them beyond a paired bootstrap's 95 %"
+            f"  split {seed}: {seconds:.2f} s, {len(ahead)} feasible: {np.mean(ahead):+.4f}, least {min(ahead):+.4f}"
         )
+        print(f"    {behind} below zero, {below} of them beyond a paired bootstrap's 95 %")
     report_data(
         setting,
         gate,

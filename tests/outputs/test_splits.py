@@ -1,5 +1,6 @@
 """Every query is in exactly one part, and copies of a prompt are never parted."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +27,7 @@ def test_a_random_split_is_a_partition_that_keeps_copies_together(seed, prompts,
     together = np.concatenate(split)
     assert sorted(together.tolist()) == list(range(len(outputs)))
     parts = [set(outputs.group[rows].tolist()) for rows in split]
-    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+    assert all(not a & b for a, b in itertools.combinations(parts, 2))
 
 
 def test_the_parts_have_the_sizes_that_were_asked_for():
