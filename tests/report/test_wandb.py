@@ -22,7 +22,7 @@ def offline(data: ReportData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_an_offline_run_holds_metrics_tables_and_charts(offline: Path, data: ReportData) -> None:
     summary: dict[str, object] = {}
-    history: dict[str, dict] = {}
+    history: dict[str, str] = {}
     for record in records(offline):
         for item in record.summary.update:
             summary["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
@@ -33,13 +33,13 @@ def test_an_offline_run_holds_metrics_tables_and_charts(offline: Path, data: Rep
     assert summary["chosen/status"] == data.chosen.status
 
     (folder,) = offline.rglob("files")
-    table = json.loads((folder / history["frontier"]["path"]).read_text())
+    table = json.loads((folder / history["frontier/path"]).read_text())
     scores = [line[table["columns"].index("score")] for line in table["data"]]
     assert len(scores) == 1 + len(data.presets) + len(data.grid)
     assert scores[0] == pytest.approx(data.chosen.score)
 
-    closing = json.loads((folder / history["summary_table"]["path"]).read_text())
+    closing = json.loads((folder / history["summary_table/path"]).read_text())
     assert [line[0] for line in closing["data"]] == [row.name for row in data.summary]
 
-    chart = json.loads((folder / history["figures/frontier"]["path"]).read_text())
+    chart = json.loads((folder / history["figures/frontier/path"]).read_text())
     assert {"MoE²", "lookup"} <= {trace.get("name") for trace in chart["data"]}

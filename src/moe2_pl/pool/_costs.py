@@ -67,8 +67,8 @@ def roofline_costs(pool: ExpertPool, prompt_tokens: NDArray[Any], output_tokens:
         >>> box = DeviceProfile("box", 60, 200.0, 40.0, idle_w=10, active_w=60, mfu=0.5, mbu=0.5, rtt_s=0)
         >>> llm = Expert("llm", "box", params_b=10.0, layers=1, kv_heads=1, head_dim=1, bits=8)
         >>> costs = roofline_costs(ExpertPool("one", (llm,), (box,)), np.array([0]), np.array([[10.0]]))
-        >>> round(costs.busy_s[0, 0], 3), round(costs.energy_j[0, 0], 1)
-        (1.0, 50.0)
+        >>> costs.busy_s.round(3).tolist(), costs.energy_j.round(1).tolist()
+        ([[1.0]], [[50.0]])
     """
     p = np.asarray(prompt_tokens, dtype=np.float64)[:, None]
     o = np.asarray(output_tokens, dtype=np.float64)

@@ -57,7 +57,6 @@ class SearchOptions:
         node_limit: nodes after which it is; a run limited by nodes alone is deterministic.
         seed: for solvers that draw random numbers.
         memory_limit_mb: what a best-first queue may take before the search goes depth-first.
-        epsilon: 0 for rigorous bounds; above, `MixtureLikelihood` uses the ε-mode.
         progress: called with a `Progress`, True for a line on stderr, or None.
     """
 
