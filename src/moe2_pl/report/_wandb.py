@@ -19,7 +19,7 @@ _SUMMARY = ("router", "score", "energy_j", "latency_s", "utilisation", "experts"
 def log_to_wandb(logger_or_run: Any, data: ReportData) -> None:
     """Logs a report's figures to a W&B run.
 
-    Metrics go to the run's summary as ``chosen/…`` and ``<budget>/…``; ``frontier`` and ``summary_table`` are
+    Metrics are logged, and so stand in the run's summary, as ``chosen/…`` and ``<budget>/…``; ``frontier`` and ``summary_table`` are
     tables; every figure of the HTML report is an interactive chart ``figures/<key>``.
 
     Args:
@@ -44,9 +44,9 @@ def log_to_wandb(logger_or_run: Any, data: ReportData) -> None:
             "frontier": wandb.Table(columns=[*header], data=lines),
             "summary_table": wandb.Table(columns=[*_SUMMARY], data=closing),
             **charts,
+            **_metrics(data),
         }
     )
-    run.summary.update(_metrics(data))
 
 
 def _metrics(data: ReportData) -> dict[str, float | int | str]:
