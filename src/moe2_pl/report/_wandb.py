@@ -19,8 +19,8 @@ _SUMMARY = ("router", "score", "energy_j", "latency_s", "utilisation", "experts"
 def log_to_wandb(logger_or_run: Any, data: ReportData) -> None:
     """Logs a report's figures to a W&B run.
 
-    Metrics are logged, and so stand in the run's summary, as ``chosen/…`` and ``<budget>/…``; ``frontier`` and ``summary_table`` are
-    tables; every figure of the HTML report is an interactive chart ``figures/<key>``.
+    Metrics are logged, and so stand in the run's summary, as ``chosen/…`` and ``<budget>/…``;
+    ``frontier`` and ``summary_table`` are tables; every figure of the HTML report is an interactive chart ``figures/<key>``.
 
     Args:
         logger_or_run: a ``lightning`` ``WandbLogger`` or a ``wandb`` run.
