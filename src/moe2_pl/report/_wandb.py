@@ -20,7 +20,8 @@ def log_to_wandb(logger_or_run: Any, data: ReportData) -> None:
     """Logs a report's figures to a W&B run.
 
     Metrics are logged, and so stand in the run's summary, as ``chosen/…`` and ``<budget>/…``;
-    ``frontier`` and ``summary_table`` are tables; every figure of the HTML report is an interactive chart ``figures/<key>``.
+    ``frontier`` and ``summary_table`` are tables; every figure of the HTML report
+    is an interactive chart ``figures/<key>``.
 
     Args:
         logger_or_run: a ``lightning`` ``WandbLogger`` or a ``wandb`` run.
