@@ -154,7 +154,6 @@ def test_the_lookup_is_blind_where_the_category_is_hidden(main_job):
     assert (blind.baselines["lookup"].rank == blind.baselines["lookup"].rank[0]).all()
 
 
-@pytest.mark.slow  # see tests/report/test_wandb.py
 def test_an_offline_wandb_run_holds_metrics_config_and_frontier(main_job):
     keys = logged_keys(main_job.folder)
     assert {"val/loss", "val/score", "train/loss"} <= keys

@@ -18,10 +18,10 @@ def offline(data: ReportData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     run = wandb.init(project="report", mode="offline", dir=tmp_path, settings=wandb.Settings(console="off"))
     log_to_wandb(run, data)
     run.finish()
+    wandb.teardown()  # finish returns before an offline run's file is whole; this waits for it
     return tmp_path
 
 
-@pytest.mark.slow  # under load W&B's file was seen to lack its last record, once in 20 runs
 def test_an_offline_run_holds_metrics_tables_and_charts(offline: Path, data: ReportData) -> None:
     history: dict[str, Any] = {}
     for record in records(offline):

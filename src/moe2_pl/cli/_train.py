@@ -87,6 +87,11 @@ def train(config: DictConfig) -> float | None:
             log_to_wandb(logger, result)
             run = logger.experiment
             run.finish()
+            if run.offline:
+                import wandb
+
+                # An offline run's finish returns before W&B's service has written the end of the file.
+                wandb.teardown()
             print(f"W&B: wandb sync {Path(run.dir).parent}" if run.offline else f"W&B: {run.url}")
     return result.chosen.score
 
