@@ -4,6 +4,7 @@ import logging
 import shlex
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,13 @@ __all__ = ["train"]
 log = logging.getLogger(__name__)
 
 STAGES = ("precompute", "fit", "evaluate")
+# The run folder is new but holds .hydra/ already, which Lightning takes for an earlier run's results;
+# the third is Lightning's own use of torch.
+_EXPECTED_WARNINGS = (
+    "Experiment logs directory .* exists and is not empty",
+    "Checkpoint directory .* exists and is not empty",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
 
 
 def train(config: DictConfig) -> float | None:
@@ -45,6 +53,8 @@ def train(config: DictConfig) -> float | None:
 
     # Lightning sets its own level when imported; what it tells of absent GPUs helps nobody here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for expected in _EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message=expected)
     L.seed_everything(config.seed, workers=True, verbose=False)
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     folder = Path(config.paths.output_dir)
