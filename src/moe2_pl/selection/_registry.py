@@ -5,7 +5,12 @@ from dataclasses import dataclass
 
 from moe2_pl.errors import UnknownNameError
 from moe2_pl.selection._exhaustive import exhaustive
+from moe2_pl.selection._greedy import greedy
+from moe2_pl.selection._milp import milp
 from moe2_pl.selection._monotonic import monotonic
+from moe2_pl.selection._nsga2 import nsga2
+from moe2_pl.selection._polyblock import polyblock
+from moe2_pl.selection._random import random
 from moe2_pl.selection._search import Search
 
 __all__ = ["SOLVERS", "Solver", "solver_named"]
@@ -27,6 +32,11 @@ class Solver:
 SOLVERS: dict[str, Solver] = {
     "monotonic": Solver(monotonic, proves=True),
     "exhaustive": Solver(exhaustive, proves=True),
+    "polyblock": Solver(polyblock, proves=True),
+    "milp": Solver(milp, proves=True),
+    "greedy": Solver(greedy, proves=False),
+    "random": Solver(random, proves=False),
+    "nsga2": Solver(nsga2, proves=False),
 }
 
 
