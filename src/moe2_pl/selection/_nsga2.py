@@ -53,7 +53,7 @@ def nsga2(search: Search) -> None:
     left = search.options.node_limit or _POPULATION * _GENERATIONS
     while left > 0 and not search.stopped:
         population = algorithm.ask()
-        if not population:  # None or empty: every subset that variation can reach has been seen
+        if population is None or not len(population):  # every subset that variation can reach has been seen
             return
         objectives, violations = [], []
         for bits in population.get("X"):
