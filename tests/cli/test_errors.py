@@ -1,7 +1,8 @@
 """A mistake is answered with one line that names it, status 1, and no file that looks like a result."""
 
 import shutil
-import time
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -117,7 +118,13 @@ def test_help_lists_every_group_without_loading_torch(name):
     groups = [p.name for p in (ROOT / "conf").iterdir() if p.is_dir() and p.name != "hydra"]
     assert len(groups) == 14
     assert all(f"{group}: " in done.stdout for group in groups)
-    started = time.perf_counter()
-    assert script(name, "--help").returncode == 0
-    # Torch alone takes longer to import than this; the promise of 2 s is measured by the benchmark.
-    assert time.perf_counter() - started < 6
+    # What takes seconds to import; that --help answers in 2 s is measured by the benchmark.
+    imported = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ROOT / name), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stderr
+    loaded = {line.rsplit("|", 1)[-1].strip() for line in imported.splitlines()}
+    assert "hydra" in loaded
+    assert not loaded & {"torch", "lightning", "plotly", "wandb", "scipy"}
