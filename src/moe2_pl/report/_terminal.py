@@ -65,6 +65,6 @@ def _chosen(data: ReportData) -> Text:
     if not row.feasible:
         return Text(f"{budget}: infeasible, no subset meets it.", style="bold red")
     return Text(
-        f"{budget}: {len(row.experts)} experts on {len(row.devices)} devices, score {score(row.score)}, "
-        f"{status_text(row)}."
+        f"{budget}: {len(row.experts)} of {len(data.experts)} experts on {len(row.devices)} of "
+        f"{len(data.devices)} devices, score {score(row.score)}, {status_text(row)}."
     )
