@@ -24,13 +24,13 @@ BoolArray = NDArray[np.bool_]
 
 
 def closed(value: float, bound: float) -> bool:
-    """Whether gap = bound − value is within 1e-9 · max(1, |bound|).
+    """Whether gap = bound − value is within 1e-9 · max(1, |bound|); an infinite bound proves nothing.
 
     Example:
-        >>> closed(0.5, 0.5 + 1e-10), closed(0.5, 0.51), closed(float("-inf"), float("-inf"))
-        (True, False, True)
+        >>> closed(0.5, 0.5 + 1e-10), closed(0.5, 0.51), closed(0.5, float("inf"))
+        (True, False, False)
     """
-    return bool(bound <= value or bound - value <= GAP_TOLERANCE * max(1.0, abs(bound)))
+    return bool(bound <= value or (bound < np.inf and bound - value <= GAP_TOLERANCE * max(1.0, abs(bound))))
 
 
 @dataclass(frozen=True)
