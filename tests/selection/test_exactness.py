@@ -66,6 +66,7 @@ def test_the_common_factor_is_the_smallest_that_helps(energy_model: str) -> None
         if not math.isfinite(why.factor):
             continue
         explained += 1
+        assert why.exact
         assert problem.feasible(why.experts, budget.scaled(why.factor))
         assert solve(problem, budget.scaled(why.factor * 0.9999), "exhaustive").status == "infeasible"
     assert explained > 10

@@ -18,7 +18,6 @@ from moe2_pl.selection._instance import Instance
 __all__ = ["GAP_TOLERANCE", "Progress", "Search", "SearchOptions", "closed"]
 
 GAP_TOLERANCE = 1e-9
-_SECONDS_BETWEEN_REPORTS = 2.0
 
 BoolArray = NDArray[np.bool_]
 
@@ -35,17 +34,28 @@ def closed(value: float, bound: float) -> bool:
 
 @dataclass(frozen=True)
 class Progress:
-    """A search's state, given to the ``progress`` callback every two seconds."""
+    """A search's state, given to the ``progress`` callback from time to time.
+
+    Attributes:
+        nodes: looked at so far.
+        value: of the incumbent; −inf while there is none.
+        bound: no subset is worth more.
+        elapsed_s: since the start.
+    """
 
     nodes: int
     value: float
     bound: float
     elapsed_s: float
 
+    @property
+    def gap(self) -> float:
+        """bound − value."""
+        return self.bound - self.value
+
     def __str__(self) -> str:
-        gap = self.bound - self.value
         head = f"{self.elapsed_s:6.1f} s  {self.nodes:8d} nodes"
-        return f"{head}  value {self.value:.6f}  bound {self.bound:.6f}  gap {gap:.2e}"
+        return f"{head}  value {self.value:.6f}  bound {self.bound:.6f}  gap {self.gap:.2e}"
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,7 @@ class SearchOptions:
         seed: for solvers that draw random numbers.
         memory_limit_mb: what a best-first queue may take before the search goes depth-first.
         progress: called with a `Progress`, True for a line on stderr, or None.
+        progress_every_s: seconds between two of those.
     """
 
     time_limit_s: float = 60.0
@@ -65,6 +76,7 @@ class SearchOptions:
     seed: int = 0
     memory_limit_mb: float = 512.0
     progress: Callable[[Progress], None] | bool | None = None
+    progress_every_s: float = 2.0
 
     def __post_init__(self) -> None:
         for name in ("time_limit_s", "memory_limit_mb"):
@@ -80,7 +92,7 @@ class Search:
     Attributes:
         value: of the incumbent; −inf while there is none.
         mask: the incumbent, bool [N].
-        bound: the least proven upper bound so far; given, or +inf, at the start.
+        bound: the least proven upper bound so far; finite from the start, −inf when nothing is feasible.
         root: multipliers to start the root's bound from, and after the search those it ended with.
         nodes: how many the search has looked at.
         stopped: whether a limit or Ctrl-C cut the search short.
@@ -98,7 +110,7 @@ class Search:
         self.options = options
         self.value = -np.inf
         self.mask: BoolArray = np.zeros(instance.problem.n_experts, dtype=bool)
-        self.bound = bound
+        self.bound = min(bound, instance.ceiling())
         self.nodes = 0
         self.root: tuple[NDArray[np.float32], NDArray[np.float64]] | None = root
         self.stopped = False
@@ -137,13 +149,18 @@ class Search:
     def tick(self) -> bool:
         """Count one node, report if it is time; True when the search must stop."""
         self.nodes += 1
+        limit = self.options.node_limit
+        if limit is not None and self.nodes >= limit:
+            self.stopped = True
+        return self.expired()
+
+    def expired(self) -> bool:
+        """Report if it is time; True when the search must stop. For long steps inside a node."""
         now = time.perf_counter()
-        options = self.options
-        if now - self._reported >= _SECONDS_BETWEEN_REPORTS:
+        if now - self._reported >= self.options.progress_every_s:
             self._reported = now
             self._report(now)
-        limit = options.node_limit
-        if now - self.started > options.time_limit_s or (limit is not None and self.nodes >= limit):
+        if now - self.started > self.options.time_limit_s:
             self.stopped = True
         return self.stopped
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.selection._budget import Budget
-from moe2_pl.selection._infeasible import Infeasibility, explain
+from moe2_pl.selection._infeasible import EXPLAIN_LIMIT_S, Infeasibility, explain
 from moe2_pl.selection._search import Search, closed
 
 __all__ = ["Solution", "Status", "conclude"]
@@ -82,7 +82,7 @@ def conclude(search: Search, solver: str, *, proves: bool, explained: bool = Tru
     value = max(instance.value(mask), search.value) if found else -math.inf
     bound = max(search.bound, value) if proves else math.inf
     status: Status
-    if proves and not found and not search.stopped:
+    if proves and not found and (search.bound == -np.inf or not search.stopped):
         status, bound = "infeasible", -math.inf
     elif not proves:
         status = "heuristic"
@@ -103,8 +103,13 @@ def conclude(search: Search, solver: str, *, proves: bool, explained: bool = Tru
         solver=solver,
         nodes=search.nodes,
         wall_s=search.elapsed_s,
-        infeasibility=explain(problem, instance.budget) if explained and status == "infeasible" else None,
+        infeasibility=_why(search) if explained and status == "infeasible" else None,
     )
+
+
+def _why(search: Search) -> Infeasibility:
+    limit = min(EXPLAIN_LIMIT_S, search.options.time_limit_s)
+    return explain(search.instance.problem, search.instance.budget, limit)
 
 
 def _without_idlers(search: Search) -> NDArray[np.bool_]:
