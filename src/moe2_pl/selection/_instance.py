@@ -150,9 +150,4 @@ class Instance:
         problem = self.problem
         if not self.deployed:
             return float(self.evaluator.share @ problem.energy_j[:, mask].sum(axis=1))
-        allowed = self.allowed(mask)[problem.category]
-        liking = np.where(allowed, problem.utility.preference, -np.inf)
-        best = liking == liking.max(axis=1, keepdims=True)
-        routed = np.where(best, problem.energy_j[problem.category], np.inf).min(axis=1)
-        weight = problem.utility.weight
-        return self.idle(self.devices(mask)) + float(weight @ routed / weight.sum())
+        return self.idle(self.devices(mask)) + problem.routed.mean(self.allowed(mask))

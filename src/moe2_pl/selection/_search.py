@@ -7,13 +7,18 @@ run which is cut short (time, nodes, Ctrl-C) still leaves a valid incumbent and 
 import sys
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.errors import ConfigError
 from moe2_pl.selection._instance import Instance
+
+if TYPE_CHECKING:
+    from moe2_pl.selection._problem import SelectionProblem
 
 __all__ = ["GAP_TOLERANCE", "Progress", "Search", "SearchOptions", "closed"]
 
@@ -67,6 +72,10 @@ class SearchOptions:
         node_limit: nodes after which it is; a run limited by nodes alone is deterministic.
         seed: for solvers that draw random numbers.
         memory_limit_mb: what a best-first queue may take before the search goes depth-first.
+        merge_tolerance: queries of one category whose utility rows differ by no more are searched as
+            one; what that can change is added to the gap, so an answer is rarely `optimal`.
+        epsilon: for `MixtureLikelihood`: bound by the union of experts widened by measured violations of
+            monotonicity. Faster; not rigorous, so the status is ``epsilon`` and never proven.
         progress: called with a `Progress`, True for a line on stderr, or None.
         progress_every_s: seconds between two of those.
     """
@@ -75,6 +84,8 @@ class SearchOptions:
     node_limit: int | None = None
     seed: int = 0
     memory_limit_mb: float = 512.0
+    merge_tolerance: float = 0.0
+    epsilon: bool = False
     progress: Callable[[Progress], None] | bool | None = None
     progress_every_s: float = 2.0
 
@@ -96,6 +107,10 @@ class Search:
         root: multipliers to start the root's bound from, and after the search those it ended with.
         nodes: how many the search has looked at.
         stopped: whether a limit or Ctrl-C cut the search short.
+        violation: in the ε-mode, by how much the union bound is widened; None when bounds are rigorous.
+
+    Raises:
+        ConfigError: the ε-mode for a utility whose bounds are rigorous and as fast.
     """
 
     def __init__(
@@ -116,6 +131,11 @@ class Search:
         self.stopped = False
         self.started = time.perf_counter()
         self._reported = self.started
+        self.violation: float | None = None
+        if options.epsilon:
+            if instance.evaluator.monotone:
+                raise ConfigError("epsilon = True: only MixtureLikelihood has an ε-mode; False is needed")
+            self.violation = instance.evaluator.violation(options.seed)
 
     @property
     def elapsed_s(self) -> float:
@@ -137,6 +157,21 @@ class Search:
             return self.instance.joules(candidate), len(names), sorted(names)
 
         return bool((mask != self.mask).any() and key(mask) < key(self.mask))
+
+    def upper(self, chosen: BoolArray, possible: BoolArray) -> float:
+        """The bound of a box: no masks between chosen and possible, [C, N], are worth more (or seem to be)."""
+        evaluator = self.instance.evaluator
+        if self.violation is None:
+            return evaluator.bound(chosen, possible)
+        return evaluator.value(possible) + self.violation
+
+    def on(self, problem: "SelectionProblem", error: float) -> "Search":
+        """This search's outcome on a problem whose values differ from this one's by at most ``error``."""
+        other = copy(self)
+        other.instance = problem.at(self.instance.budget)
+        other.value = other.instance.value(self.mask) if self.value > -np.inf else -np.inf
+        other.bound = max(min(self.bound + error, other.instance.ceiling()), other.value)
+        return other
 
     def hopeless(self, bound: float) -> bool:
         """Whether a node with this bound cannot improve the incumbent by more than the tolerance."""

@@ -16,7 +16,7 @@ from moe2_pl.selection._search import Search, closed
 
 __all__ = ["Solution", "Status", "conclude"]
 
-Status = Literal["optimal", "gap", "heuristic", "infeasible"]
+Status = Literal["optimal", "gap", "epsilon", "heuristic", "infeasible"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,9 @@ class Solution:
         allowed: M_c(S), bool [C, N].
         value: planned value U(S); −inf when nothing feasible was found.
         bound: no feasible subset is worth more; +inf where the solver proves nothing.
-        status: ``optimal`` (proven), ``gap`` (valid bound, a limit was reached), ``heuristic``
-            (no bound), ``infeasible`` (proven).
+        status: ``optimal`` (proven), ``gap`` (valid bound, a limit was reached or queries were merged),
+            ``epsilon`` (the bound rests on measured violations), ``heuristic`` (no bound),
+            ``infeasible`` (proven).
         devices: indices of the devices that S uses.
         idle_j: idle energy of those devices, J a query.
         joules: mean energy of a query as `SelectionProblem.joules` gives it.
@@ -86,6 +87,8 @@ def conclude(search: Search, solver: str, *, proves: bool, explained: bool = Tru
         status, bound = "infeasible", -math.inf
     elif not proves:
         status = "heuristic"
+    elif search.violation is not None:
+        status = "epsilon"
     else:
         status = "optimal" if found and closed(value, bound) else "gap"
     return Solution(

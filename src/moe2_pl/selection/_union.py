@@ -67,7 +67,7 @@ def union_search(search: Search, most_nodes: float = np.inf) -> bool:
 def _push(search: Search, queue: NodeQueue[_Node], node: _Node | None, parent_bound: float) -> None:
     if node is None:
         return
-    bound = min(_bound(search.instance, node), parent_bound)
+    bound = min(_bound(search, node), parent_bound)
     if bound == -np.inf or search.hopeless(bound):
         return
     settled = not node.maybe.any()
@@ -89,15 +89,16 @@ def _own_idle(instance: Instance, node: _Node) -> NDArray[np.float64]:
     return np.asarray(instance.idle(node.on) + own)
 
 
-def _bound(instance: Instance, node: _Node) -> float:
-    """The evaluator's bound, with masks at the least idle energy each expert could see."""
+def _bound(search: Search, node: _Node) -> float:
+    """The search's bound, with masks at the least idle energy each expert could see."""
+    instance = search.instance
     everything = node.inside | node.open
     if not instance.deployed:
         wide = np.broadcast_to(everything, instance.quick.shape)
-        return instance.evaluator.bound(np.broadcast_to(node.inside, instance.quick.shape), wide)
+        return search.upper(np.broadcast_to(node.inside, instance.quick.shape), wide)
     possible = instance.open_at(_own_idle(instance, node)) & everything
     most = instance.idle(node.on | node.maybe)
-    return instance.evaluator.bound(instance.open_at(most) & node.inside, possible)
+    return search.upper(instance.open_at(most) & node.inside, possible)
 
 
 def _reduce(instance: Instance, node: _Node) -> _Node | None:
