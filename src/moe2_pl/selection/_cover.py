@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.selection._boxes import Box, Branch, children, masks, reduce_box, roots
+from moe2_pl.selection._enumerate import choices_worth, values_of
 from moe2_pl.selection._evaluators import CoverEvaluator
 from moe2_pl.selection._lagrangian import LagrangianBound, lagrangian_bound
 from moe2_pl.selection._local import greedy_start, improve
@@ -29,6 +30,7 @@ _NODE_ITERATIONS = 8
 _BYTES_OF_A_BOX = 1500
 _WHOLE = 0.99
 _MOST_ROUNDED = 100_000
+_MOST_LISTED = 4000
 
 
 class CoverSearch:
@@ -97,6 +99,8 @@ class CoverSearch:
             return
         fixed = self._fix(reduced, packing, result)
         if fixed is None:
+            return
+        if self._list(fixed, result, q[fixed.open[reduced.open]], held, reduced, full):
             return
         branch = self._branch(fixed, reduced, result, allowed, leak, bound)
         if branch is None:
@@ -200,6 +204,41 @@ class CoverSearch:
         if not self.instance.packs(inside):
             return None
         return replace(box, inside=inside, open=rest, on=on, maybe=maybe)
+
+    def _list(
+        self,
+        fixed: Box,
+        result: LagrangianBound,
+        q: FloatArray,
+        held: FloatArray,
+        reduced: Box,
+        prices: FloatArray,
+    ) -> bool:
+        """Evaluate every choice in the box that its modular bound leaves; whether there were few enough."""
+        search = self.search
+        if self.instance.deployed or self.evaluator.k > 1 or search.value == -np.inf:
+            return False
+        G, rows = self.packings.binding_rows(fixed)
+        weights = prices[rows]
+        if not weights.sum() > 0:
+            return False
+        must, still = fixed.inside[reduced.open], fixed.open[reduced.open]
+        base = result.bound - result.relaxed.value + float(result.rho[must].sum())
+        need = search.value + GAP_TOLERANCE * max(1.0, abs(search.value)) - base
+        chosen = choices_worth(result.rho[still], G, weights, need, _MOST_LISTED)
+        if chosen is None:
+            return False
+        if len(chosen):
+            sure = np.maximum(held[0], self.evaluator.q[fixed.inside].max(axis=0, initial=-np.inf))
+            values = values_of(self.evaluator, q, sure, chosen)
+            open_ = np.flatnonzero(fixed.open)
+            for k in np.argsort(-values, kind="stable"):
+                if search.hopeless(float(values[k])):
+                    break
+                mask = fixed.inside.copy()
+                mask[open_[chosen[k]]] = True
+                search.offer(mask)
+        return True
 
     def _branch(
         self,
