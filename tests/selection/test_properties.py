@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-
-from moe2_pl.selection import SelectionProblem, Solution, solve, sweep, verify
 from tests.selection.problems import (
     ENERGY_MODELS,
     UTILITIES,
@@ -13,6 +11,8 @@ from tests.selection.problems import (
     random_instances,
     rebuilt,
 )
+
+from moe2_pl.selection import SelectionProblem, Solution, solve, sweep, verify
 
 MONOTONE = [(u, m) for u in UTILITIES for m in ENERGY_MODELS if (u, m) != ("mixture", "deployed")]
 

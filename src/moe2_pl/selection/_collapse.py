@@ -5,7 +5,7 @@ request (``merge_tolerance``), and what that can change is added to the gap.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float64]
 Groups = NDArray[np.intp]
 
 
-def groups_of_equal(*matrices: FloatArray) -> Groups:
+def groups_of_equal(*matrices: NDArray[Any]) -> Groups:
     """A group number for each row, [n], equal for rows that are equal in every matrix; in order of appearance.
 
     Example:

@@ -89,7 +89,9 @@ class Infeasibility:
         elif self.exact:
             verdict = grow
         else:
-            verdict = f"{grow}, and less than {self.at_least:.4g} would not (the time limit left the rest open)"
+            verdict = (
+                f"{grow}, and less than {self.at_least:.4g} would not (the time limit left the rest open)"
+            )
         return f"no subset meets the budget: alone, {needs}; {verdict}"
 
 

@@ -6,6 +6,7 @@ the solvers' own.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,8 +150,10 @@ def sweep(
     solutions: dict[int, Solution] = {}
     stopped = False
     for position in _loosest_first(reaches):
-        search = Search(instances[position], settings)
-        stopped = stopped or time.perf_counter() > deadline
+        left = deadline - time.perf_counter()
+        stopped = stopped or left <= 0
+        limit = time_limit_s if stopped else min(time_limit_s, left)
+        search = Search(instances[position], replace(settings, time_limit_s=limit))
         try:
             shared.seed(search, position, _MOST_CANDIDATES_WHEN_STOPPED if stopped else _MOST_CANDIDATES)
             if stopped:
