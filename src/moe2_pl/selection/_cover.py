@@ -4,19 +4,19 @@ A node's life: reduce (close what cannot matter), bound (Lagrangian), fix (reduc
 incumbent, choose where to split. Nodes are described in `_boxes.py`, the bound in `_lagrangian.py`.
 """
 
-import heapq
 from dataclasses import replace
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.selection._boxes import Box, Branch, children, masks, reduce_box, roots
+from moe2_pl.selection._enumerate import choices_worth, values_of
 from moe2_pl.selection._evaluators import CoverEvaluator
 from moe2_pl.selection._lagrangian import LagrangianBound, lagrangian_bound
 from moe2_pl.selection._local import greedy_start, improve
 from moe2_pl.selection._node_packing import PackingBuilder
 from moe2_pl.selection._packing import Packing
+from moe2_pl.selection._queue import NodeQueue
 from moe2_pl.selection._search import GAP_TOLERANCE, Search
 
 __all__ = ["CoverSearch"]
@@ -29,6 +29,8 @@ _WARM_ITERATIONS = 60
 _NODE_ITERATIONS = 8
 _BYTES_OF_A_BOX = 1500
 _WHOLE = 0.99
+_MOST_ROUNDED = 100_000
+_MOST_LISTED = 4000
 
 
 class CoverSearch:
@@ -41,11 +43,8 @@ class CoverSearch:
         self.instance = search.instance
         self.evaluator = evaluator
         self.packings = PackingBuilder(search.instance)
-        self._serial = count()
-        self._queue: list[tuple[float, int, Box]] = []
-        self._stack: list[tuple[float, int, Box]] = []
         box_bytes = 4 * evaluator.n + _BYTES_OF_A_BOX + 2 * search.instance.problem.n_experts
-        self._queue_limit = max(int(search.options.memory_limit_mb * 2**20 / box_bytes), 1)
+        self._queue = NodeQueue[Box](search.options.memory_limit_mb, box_bytes)
         self._rounded: set[bytes] = set()
 
     def run(self) -> None:
@@ -59,19 +58,15 @@ class CoverSearch:
             else:
                 lam, prices = search.root
                 self._examine(replace(box, lam=lam, prices=prices), search.bound, _WARM_ITERATIONS)
-        while self._queue or self._stack:
-            search.lower_bound_to(self._largest_bound())
+        while self._queue:
+            search.lower_bound_to(self._queue.largest_bound)
             if search.hopeless(search.bound) or search.tick():
                 return
-            entry = self._stack.pop() if self._stack else heapq.heappop(self._queue)
-            if not search.hopeless(-entry[0]):
-                for child in children(self.instance, entry[2]):
-                    self._examine(child, -entry[0], _NODE_ITERATIONS)
+            bound, box = self._queue.pop()
+            if not search.hopeless(bound):
+                for child in children(self.instance, box):
+                    self._examine(child, bound, _NODE_ITERATIONS)
         search.lower_bound_to(search.value)
-
-    def _largest_bound(self) -> float:
-        deep = max((-entry[0] for entry in self._stack), default=-np.inf)
-        return max(deep, -self._queue[0][0]) if self._queue else deep
 
     def _examine(self, box: Box, parent_bound: float, iterations: int) -> None:
         search = self.search
@@ -89,7 +84,9 @@ class CoverSearch:
         lam = np.median(q, axis=0) if reduced.lam is None else reduced.lam.astype(np.float64)
         floor = float(held.sum(axis=0) @ self.evaluator.w) / len(held)
         target = max(search.value, floor)
-        result = lagrangian_bound(q, held, self.evaluator.w, packing, lam, prices, target, iterations)
+        result = lagrangian_bound(
+            q, held, self.evaluator.w, packing, lam, prices, target, iterations, search.expired
+        )
         bound = min(result.bound, union, parent_bound)
         if search.hopeless(bound):
             return
@@ -103,15 +100,13 @@ class CoverSearch:
         fixed = self._fix(reduced, packing, result)
         if fixed is None:
             return
+        if self._list(fixed, result, q[fixed.open[reduced.open]], held, reduced, full):
+            return
         branch = self._branch(fixed, reduced, result, allowed, leak, bound)
         if branch is None:
             search.offer(fixed.inside)
             return
-        entry = (-bound, next(self._serial), replace(fixed, lam=lam32, prices=full, branch=branch))
-        if len(self._queue) < self._queue_limit:
-            heapq.heappush(self._queue, entry)
-        else:
-            self._stack.append(entry)
+        self._queue.push(bound, replace(fixed, lam=lam32, prices=full, branch=branch))
 
     def _closes(self, box: Box) -> bool:
         """Whether a box without undecided devices is worth exactly what one subset is; offers it."""
@@ -166,6 +161,8 @@ class CoverSearch:
             mask[np.argmax(np.where(fits, rho, -1.0))] = True
         key = mask.tobytes()
         if key not in self._rounded:
+            if len(self._rounded) >= _MOST_ROUNDED:
+                self._rounded.clear()
             self._rounded.add(key)
             before = self.search.value
             if self.search.offer(mask) > before:
@@ -207,6 +204,41 @@ class CoverSearch:
         if not self.instance.packs(inside):
             return None
         return replace(box, inside=inside, open=rest, on=on, maybe=maybe)
+
+    def _list(
+        self,
+        fixed: Box,
+        result: LagrangianBound,
+        q: FloatArray,
+        held: FloatArray,
+        reduced: Box,
+        prices: FloatArray,
+    ) -> bool:
+        """Evaluate every choice in the box that its modular bound leaves; whether there were few enough."""
+        search = self.search
+        if self.instance.deployed or self.evaluator.k > 1 or search.value == -np.inf:
+            return False
+        G, rows = self.packings.binding_rows(fixed)
+        weights = prices[rows]
+        if not weights.sum() > 0:
+            return False
+        must, still = fixed.inside[reduced.open], fixed.open[reduced.open]
+        base = result.bound - result.relaxed.value + float(result.rho[must].sum())
+        need = search.value + GAP_TOLERANCE * max(1.0, abs(search.value)) - base
+        chosen = choices_worth(result.rho[still], G, weights, need, _MOST_LISTED)
+        if chosen is None:
+            return False
+        if len(chosen):
+            sure = np.maximum(held[0], self.evaluator.q[fixed.inside].max(axis=0, initial=-np.inf))
+            values = values_of(self.evaluator, q, sure, chosen)
+            open_ = np.flatnonzero(fixed.open)
+            for k in np.argsort(-values, kind="stable"):
+                if search.hopeless(float(values[k])):
+                    break
+                mask = fixed.inside.copy()
+                mask[open_[chosen[k]]] = True
+                search.offer(mask)
+        return True
 
     def _branch(
         self,

@@ -32,6 +32,8 @@ def exhaustive(search: Search) -> None:
         must = instance.devices(problem.required)[hosts]
         for code in range(1, 1 << len(hosts)):
             chosen = (code >> np.arange(len(hosts)) & 1).astype(bool)
+            if search.tick():
+                break
             if (must & ~chosen).any():
                 continue
             on = np.zeros(problem.n_devices, dtype=bool)
@@ -40,8 +42,6 @@ def exhaustive(search: Search) -> None:
             there = np.flatnonzero(~problem.excluded & on[problem.device])
             order = there[np.argsort(problem.device[there], kind="stable")]
             _Pass(search, allowed, on).run(order)
-            if search.stopped:
-                break
     if not search.stopped:
         search.lower_bound_to(search.value)
 

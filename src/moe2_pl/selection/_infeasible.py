@@ -1,12 +1,14 @@
 """Why a budget is infeasible, by how much it would have to grow, and the range in which budgets matter.
 
-The common factor is exact: a best-first search over which experts serve the categories, whose
-least factor bounds what any completion needs.
+The common factor is found by a best-first search over which experts serve the categories, whose least
+factor bounds what any completion needs: exact, unless its time limit ends it between two bounds.
 """
 
 import heapq
+import time
 from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from moe2_pl.selection._instance import Instance
 from moe2_pl.selection._problem import SelectionProblem
 
 __all__ = [
+    "EXPLAIN_LIMIT_S",
     "BudgetRange",
     "CategoryRequirement",
     "Infeasibility",
@@ -27,6 +30,8 @@ __all__ = [
 
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
+
+EXPLAIN_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -58,19 +63,35 @@ class Infeasibility:
 
     Attributes:
         requirements: one per category.
-        factor: the smallest common factor on all limits that makes some subset feasible; infinite
-            when no budget would (memory, cardinality, or a limit of 0).
+        factor: a common factor on all limits that makes some subset feasible, and the smallest one when
+            ``exact``; infinite when no budget would (memory, cardinality, or a limit of 0).
+        at_least: no smaller factor makes any subset feasible; equal to ``factor`` when ``exact``.
         experts: a subset feasible at that factor.
     """
 
     requirements: tuple[CategoryRequirement, ...]
     factor: float
+    at_least: float
     experts: tuple[str, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the search for the factor was finished within its time limit."""
+        return self.at_least == self.factor
 
     def __str__(self) -> str:
         needs = "; ".join(str(requirement) for requirement in self.requirements)
         grow = f"all limits times {self.factor:.4g} would do"
-        verdict = grow if np.isfinite(self.factor) else "no larger budget helps"
+        if not np.isfinite(self.factor):
+            verdict = "no larger budget helps"
+            if not self.exact:
+                verdict = f"all limits would have to grow at least {self.at_least:.4g} times"
+        elif self.exact:
+            verdict = grow
+        else:
+            verdict = (
+                f"{grow}, and less than {self.at_least:.4g} would not (the time limit left the rest open)"
+            )
         return f"no subset meets the budget: alone, {needs}; {verdict}"
 
 
@@ -88,27 +109,37 @@ class BudgetRange:
     latency_s: tuple[float, float]
 
 
-def explain_infeasible(problem: SelectionProblem, budget: Budget) -> Infeasibility:
+def explain_infeasible(
+    problem: SelectionProblem, budget: Budget, *, time_limit_s: float = EXPLAIN_LIMIT_S
+) -> Infeasibility:
     """What each category needs alone, and the smallest common factor on the limits.
+
+    Args:
+        problem: experts and costs; the utility plays no part.
+        budget: an infeasible one.
+        time_limit_s: after it, or Ctrl-C, the factor is the best found, beside a bound on the smallest.
 
     Raises:
         InfeasibleBudgetError: when the budget is feasible (factor ≤ 1), so there is nothing to explain.
     """
-    result = explain(problem, budget)
+    result = explain(problem, budget, time_limit_s)
     if result.experts and problem.feasible(result.experts, budget):
         raise InfeasibleBudgetError(f"the budget is feasible: {', '.join(result.experts)} meet it")
     return result
 
 
-def explain(problem: SelectionProblem, budget: Budget) -> Infeasibility:
+def explain(problem: SelectionProblem, budget: Budget, time_limit_s: float) -> Infeasibility:
     """`explain_infeasible` without the check that the budget is infeasible."""
-    factor, mask = _least_factor(problem.at(budget))
+    found = _least_factor(problem.at(budget), time_limit_s)
     requirements = tuple(_requirement(problem, c) for c in range(problem.n_categories))
-    return Infeasibility(requirements, factor, problem.names(mask))
+    return Infeasibility(requirements, found.factor, found.at_least, problem.names(found.mask))
 
 
 def budget_range(problem: SelectionProblem) -> BudgetRange:
     """Where the pool's budgets begin and cease to matter, for presets and sweep grids.
+
+    Some subset is feasible at the lower ends; in pools too large for `explain_infeasible` to finish they
+    need not be the lowest such budgets.
 
     Raises:
         ProblemError: when memory, cardinality and requirements allow no subset at all.
@@ -118,8 +149,8 @@ def budget_range(problem: SelectionProblem) -> BudgetRange:
         >>> budget_range(SelectionProblem(FacilityLocation([[0.9, 0.2]]), energy_j=[5, 1], latency_s=[2, 3]))
         BudgetRange(energy_j=(1.0, 5.0), latency_s=(2.0, 3.0))
     """
-    least_energy, _ = _least_factor(problem.at(Budget(energy_j=1.0)))
-    least_latency, _ = _least_factor(problem.at(Budget(latency_s=1.0)))
+    least_energy = _least_factor(problem.at(Budget(energy_j=1.0)), EXPLAIN_LIMIT_S).factor
+    least_latency = _least_factor(problem.at(Budget(latency_s=1.0)), EXPLAIN_LIMIT_S).factor
     if not np.isfinite(least_energy):
         raise ProblemError("no budget is large enough: look at memory, max_experts, required, excluded")
     usable = ~problem.excluded
@@ -155,7 +186,13 @@ def _requirement(problem: SelectionProblem, c: int) -> CategoryRequirement:
     )
 
 
-def _least_factor(instance: Instance) -> tuple[float, BoolArray]:
+class _Least(NamedTuple):
+    factor: float
+    at_least: float
+    mask: BoolArray
+
+
+def _least_factor(instance: Instance, time_limit_s: float) -> _Least:
     """min over packing S ⊇ required of the factor at which S serves every category.
 
     ``deployed``: f(S) = max_c min_{j∈S} max((idle(S) + e_cj) / E_c, latency_cj / L_c). A node is a set S
@@ -164,33 +201,51 @@ def _least_factor(instance: Instance) -> tuple[float, BoolArray]:
     one as if it alone were added. ``active``: every expert only adds cost, so the smallest S ⊇ required
     is enough.
     """
+    deadline = time.perf_counter() + time_limit_s
     start = instance.problem.required.copy()
-    best, chosen = np.inf, np.zeros_like(start)
     if not _loads(instance, start):
-        return best, chosen
+        return _Least(np.inf, np.inf, np.zeros_like(start))
     if not instance.deployed:
         return _least_factor_active(instance, start)
+    best, chosen = _dive(instance, start)
+    at_least = 0.0
     serial = count()
     seen = {start.tobytes()}
     queue = [(0.0, 0, next(serial), start)]
-    while queue:
-        bound, depth, _, mask = heapq.heappop(queue)
-        if bound >= best:
-            break
-        least, here, factors = _needs(instance, mask)
+    try:
+        while queue and queue[0][0] < best and time.perf_counter() < deadline:
+            at_least, depth, _, mask = heapq.heappop(queue)
+            least, here, factors = _needs(instance, mask)
+            if here.max() < best:
+                best, chosen = float(here.max()), mask
+            if max(at_least, least.max()) >= best:
+                continue
+            needy = int(np.argmax(here))
+            for j in np.flatnonzero(instance.fits(mask) & (factors[needy] < best)):
+                child = mask.copy()
+                child[j] = True
+                if child.tobytes() not in seen:
+                    seen.add(child.tobytes())
+                    floor = max(at_least, float(least.max()), float(factors[needy, j]))
+                    heapq.heappush(queue, (floor, depth - 1, next(serial), child))
+    except KeyboardInterrupt:
+        return _Least(best, min(at_least, best), chosen)
+    return _Least(best, min(queue[0][0], best) if queue else best, chosen)
+
+
+def _dive(instance: Instance, mask: BoolArray) -> tuple[float, BoolArray]:
+    """A good subset at once: give the category that needs the most its cheapest expert, while that helps."""
+    best, chosen = np.inf, np.zeros_like(mask)
+    while True:
+        _, here, factors = _needs(instance, mask)
         if here.max() < best:
             best, chosen = float(here.max()), mask
-        if max(bound, least.max()) >= best:
-            continue
-        needy = int(np.argmax(here))
-        for j in np.flatnonzero(instance.fits(mask) & (factors[needy] < best)):
-            child = mask.copy()
-            child[j] = True
-            if child.tobytes() not in seen:
-                seen.add(child.tobytes())
-                floor = max(bound, float(least.max()), float(factors[needy, j]))
-                heapq.heappush(queue, (floor, depth - 1, next(serial), child))
-    return best, chosen
+        needy = np.where(instance.fits(mask), factors[int(np.argmax(here))], np.inf)
+        j = int(np.argmin(needy))
+        if needy[j] >= here.max():
+            return best, chosen
+        mask = mask.copy()
+        mask[j] = True
 
 
 def _needs(instance: Instance, mask: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -225,7 +280,7 @@ def _ratio(cost: FloatArray, limit: FloatArray) -> FloatArray:
     return np.where(cost == 0, 0.0, quotient)
 
 
-def _least_factor_active(instance: Instance, start: BoolArray) -> tuple[float, BoolArray]:
+def _least_factor_active(instance: Instance, start: BoolArray) -> _Least:
     problem, budget = instance.problem, instance.budget
     best, chosen = np.inf, np.zeros_like(start)
     singles = [None] if start.any() else list(np.flatnonzero(~problem.excluded))
@@ -240,4 +295,4 @@ def _least_factor_active(instance: Instance, start: BoolArray) -> tuple[float, B
         factor = float(max(energy.max(), _ratio(seconds, budget.latency_limits(problem.categories)).max()))
         if factor < best:
             best, chosen = factor, mask
-    return best, chosen
+    return _Least(best, best, chosen)

@@ -125,6 +125,24 @@ class Instance:
         """U(S); −inf when S is not feasible."""
         return self.evaluator.value(self.allowed(mask)) if self.feasible(mask) else -np.inf
 
+    def ceiling(self) -> float:
+        """No feasible subset is worth more: every usable expert, masks at the least idle energy it could see.
+
+        −inf when some category could not be served, or what is required does not fit.
+        """
+        problem = self.problem
+        required = problem.required
+        if not self.packs(required):
+            return -np.inf
+        usable = required | self.fits(required)
+        if self.deployed:
+            on = self.devices(required)
+            own = np.where(on, 0.0, problem.idle_per_query_j)[problem.device]
+            possible = self.open_at(self.idle(on) + own) & usable
+        else:
+            possible = np.broadcast_to(usable, self.quick.shape)
+        return self.evaluator.bound(np.zeros_like(possible), possible)
+
     def joules(self, mask: BoolArray) -> float:
         """As `SelectionProblem.joules`."""
         if not self.feasible(mask):
@@ -132,9 +150,4 @@ class Instance:
         problem = self.problem
         if not self.deployed:
             return float(self.evaluator.share @ problem.energy_j[:, mask].sum(axis=1))
-        allowed = self.allowed(mask)[problem.category]
-        liking = np.where(allowed, problem.utility.preference, -np.inf)
-        best = liking == liking.max(axis=1, keepdims=True)
-        routed = np.where(best, problem.energy_j[problem.category], np.inf).min(axis=1)
-        weight = problem.utility.weight
-        return self.idle(self.devices(mask)) + float(weight @ routed / weight.sum())
+        return self.idle(self.devices(mask)) + problem.routed.mean(self.allowed(mask))

@@ -3,6 +3,7 @@
 It bounds one node of the search. Which experts are open, and what packing allows, it is told.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,6 +49,7 @@ def lagrangian_bound(
     prices: FloatArray,
     target: float,
     iterations: int,
+    expired: Callable[[], bool],
 ) -> LagrangianBound:
     """Subgradient ascent on the multipliers of Σ_j z_ij ≤ k.
 
@@ -69,6 +71,7 @@ def lagrangian_bound(
         prices: the packing's row prices to start from.
         target: the incumbent's value; the ascent stops once the bound is no better.
         iterations: at most.
+        expired: asked between iterations whether to stop; the bound is valid after any of them.
     """
     k = len(held)
     least = held[-1]
@@ -90,7 +93,7 @@ def lagrangian_bound(
         if best is None or value < best.bound:
             best = LagrangianBound(value, lam, rho, relaxed, usage)
         stalled = 0 if improved else stalled + 1
-        if best.bound <= target:
+        if best.bound <= target or expired():
             break
         if stalled >= _PATIENCE:
             # The next, shorter step leaves from the best point along the slope seen here.

@@ -79,6 +79,8 @@ def greedy_start(search: Search) -> None:
     if not instance.packs(instance.problem.required):
         return
     for idle in _levels(instance):
+        if search.expired():
+            return
         level = _Level.at(instance, idle)
         for by_density in (True, False):
             search.offer(_swap(level, _greedy(level, by_density)))

@@ -31,7 +31,7 @@ class PackingBuilder:
 
     def build(self, box: Box) -> tuple[Packing, FloatArray, NDArray[np.intp]]:
         """The packing, the prices to start from, and which row each price belongs to."""
-        G, rows = self._binding_rows(box)
+        G, rows = self.binding_rows(box)
         if not self.instance.deployed:
             packing: Packing = ExpertKnapsack(G)
         else:
@@ -47,7 +47,7 @@ class PackingBuilder:
         full[rows] = prices
         return full
 
-    def _binding_rows(self, box: Box) -> tuple[FloatArray, NDArray[np.intp]]:
+    def binding_rows(self, box: Box) -> tuple[FloatArray, NDArray[np.intp]]:
         """Rows that the open experts could break, scaled to a right-hand side of 1, [R, J]."""
         instance, problem = self.instance, self.instance.problem
         open_, inside = np.flatnonzero(box.open), box.inside

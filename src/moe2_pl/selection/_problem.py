@@ -5,6 +5,7 @@ It checks its arrays once and answers pure questions about one subset; budgets c
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from moe2_pl.errors import ProblemError, UnknownNameError
 from moe2_pl.selection._budget import Budget
 from moe2_pl.selection._evaluators import Evaluator
 from moe2_pl.selection._instance import Instance
+from moe2_pl.selection._routing import RoutedEnergy
 from moe2_pl.selection._utilities import Utility, finite_array
 
 __all__ = ["EnergyModel", "SelectionProblem", "Subset"]
@@ -154,6 +156,19 @@ class SelectionProblem:
     def evaluator(self) -> Evaluator:
         """The utility joined with the queries' categories."""
         return self.utility.prepare(self.category, self.n_categories)
+
+    @cached_property
+    def routed(self) -> RoutedEnergy:
+        """Mean routed energies, computed once for each category and mask."""
+        return RoutedEnergy(self)
+
+    def with_queries(self, utility: Utility, category: NDArray[np.intp]) -> "SelectionProblem":
+        """The same experts, costs and devices with other queries, of these categories."""
+        other = copy(self)
+        _set(other, utility=utility, category=category)
+        for cached in ("evaluator", "routed"):
+            other.__dict__.pop(cached, None)
+        return other
 
     def mask(self, subset: Subset) -> NDArray[np.bool_]:
         """A subset given by names, indices or a mask, as a mask [N].

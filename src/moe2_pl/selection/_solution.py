@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.selection._budget import Budget
-from moe2_pl.selection._infeasible import Infeasibility, explain
+from moe2_pl.selection._infeasible import EXPLAIN_LIMIT_S, Infeasibility, explain
 from moe2_pl.selection._search import Search, closed
 
 __all__ = ["Solution", "Status", "conclude"]
 
-Status = Literal["optimal", "gap", "heuristic", "infeasible"]
+Status = Literal["optimal", "gap", "epsilon", "heuristic", "infeasible"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,8 +30,9 @@ class Solution:
         allowed: M_c(S), bool [C, N].
         value: planned value U(S); −inf when nothing feasible was found.
         bound: no feasible subset is worth more; +inf where the solver proves nothing.
-        status: ``optimal`` (proven), ``gap`` (valid bound, a limit was reached), ``heuristic``
-            (no bound), ``infeasible`` (proven).
+        status: ``optimal`` (proven), ``gap`` (valid bound, a limit was reached or queries were merged),
+            ``epsilon`` (the bound rests on measured violations), ``heuristic`` (no bound),
+            ``infeasible`` (proven).
         devices: indices of the devices that S uses.
         idle_j: idle energy of those devices, J a query.
         joules: mean energy of a query as `SelectionProblem.joules` gives it.
@@ -82,10 +83,12 @@ def conclude(search: Search, solver: str, *, proves: bool, explained: bool = Tru
     value = max(instance.value(mask), search.value) if found else -math.inf
     bound = max(search.bound, value) if proves else math.inf
     status: Status
-    if proves and not found and not search.stopped:
+    if proves and not found and (search.bound == -np.inf or not search.stopped):
         status, bound = "infeasible", -math.inf
     elif not proves:
         status = "heuristic"
+    elif search.violation is not None:
+        status = "epsilon"
     else:
         status = "optimal" if found and closed(value, bound) else "gap"
     return Solution(
@@ -103,8 +106,13 @@ def conclude(search: Search, solver: str, *, proves: bool, explained: bool = Tru
         solver=solver,
         nodes=search.nodes,
         wall_s=search.elapsed_s,
-        infeasibility=explain(problem, instance.budget) if explained and status == "infeasible" else None,
+        infeasibility=_why(search) if explained and status == "infeasible" else None,
     )
+
+
+def _why(search: Search) -> Infeasibility:
+    limit = min(EXPLAIN_LIMIT_S, search.options.time_limit_s)
+    return explain(search.instance.problem, search.instance.budget, limit)
 
 
 def _without_idlers(search: Search) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """`solve`: one problem, one budget, one solver, one `Solution`."""
 
 from moe2_pl.selection._budget import Budget
+from moe2_pl.selection._collapse import Collapsed
 from moe2_pl.selection._problem import SelectionProblem, Subset
 from moe2_pl.selection._registry import solver_named
 from moe2_pl.selection._search import Search, SearchOptions
@@ -33,7 +34,7 @@ def solve(
 
     Raises:
         UnknownNameError: no such solver, category or expert.
-        ConfigError: a limit that makes no sense.
+        ConfigError: a limit that makes no sense, or ``epsilon`` for a utility that has no ε-mode.
 
     Example:
         >>> from moe2_pl.selection import FacilityLocation
@@ -43,11 +44,13 @@ def solve(
         (('expert0', 'expert1'), 0.75, 'optimal')
     """
     chosen = solver_named(solver)
-    search = Search(problem.at(budget), SearchOptions(time_limit_s=time_limit_s, **options))  # type: ignore[arg-type]
+    settings = SearchOptions(time_limit_s=time_limit_s, **options)  # type: ignore[arg-type]
+    collapsed = Collapsed.of(problem, settings.merge_tolerance)
+    search = Search(collapsed.problem.at(budget), settings)
     if warm_start is not None:
         search.offer(problem.mask(warm_start))
     try:
         chosen.run(search)
     except KeyboardInterrupt:
         search.stopped = True
-    return conclude(search, solver, proves=chosen.proves)
+    return conclude(collapsed.lifted(search), solver, proves=chosen.proves)

@@ -6,11 +6,13 @@ the solvers' own.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.selection._budget import Budget
+from moe2_pl.selection._collapse import Collapsed
 from moe2_pl.selection._instance import Instance
 from moe2_pl.selection._problem import SelectionProblem
 from moe2_pl.selection._registry import solver_named
@@ -20,52 +22,84 @@ from moe2_pl.selection._solution import Solution, conclude
 __all__ = ["sweep"]
 
 _MOST_CANDIDATES = 6
+_MOST_CANDIDATES_WHEN_STOPPED = 200
+_MOST_DEVICES_TO_ENUMERATE = 10
+
+FloatArray = NDArray[np.float64]
 
 
 class _Shared:
     """Subsets, bounds and multipliers of the budgets solved so far.
 
-    With b ≤ b' meaning that no limit of b is above that of b', U*(b) ≤ U*(b') for monotone utilities and
-    for ``active``: so a bound for b' bounds b. A budget tighter than an infeasible one is infeasible.
-    Any subset may be tried at any budget, by its own masks there.
+    A budget's *reach* is what it lets happen: see `_reaches`. With b ≤ b' meaning that no entry of b's
+    reach is above that of b', U*(b) ≤ U*(b') for monotone utilities and for ``active``, so a bound for
+    b' bounds b; budgets of equal reach have the same answer whatever the utility. A budget tighter than
+    an infeasible one is infeasible. Any subset may be tried at any budget, by its own masks there.
     """
 
-    def __init__(self, problem: SelectionProblem) -> None:
+    def __init__(self, problem: SelectionProblem, reaches: FloatArray) -> None:
         self.bounds_hold = problem.evaluator.monotone or problem.energy_model == "active"
-        self.limits = np.zeros((0, 2 * problem.n_categories))
-        self.bounds = np.zeros(0)
-        self.masks: list[NDArray[np.bool_]] = []
-        self.root: tuple[NDArray[np.float32], NDArray[np.float64]] | None = None
+        self.reaches = reaches
+        self.solved: list[int] = []
+        self.bounds = np.full(len(reaches), np.inf)
+        self.masks: dict[int, NDArray[np.bool_]] = {}
+        self.root: tuple[NDArray[np.float32], FloatArray] | None = None
 
-    def looser(self, limits: NDArray[np.float64]) -> NDArray[np.intp]:
-        return np.flatnonzero((self.limits >= limits).all(axis=1))
-
-    def seed(self, instance: Instance, limits: NDArray[np.float64], options: SearchOptions) -> Search:
-        """A search that already knows what the others found."""
-        looser = self.looser(limits)
-        known = self.bounds[looser]
-        if len(known) and (self.bounds_hold or np.isneginf(known).any()):
-            search = Search(instance, options, bound=float(known.min()), root=self.root)
-        else:
-            search = Search(instance, options, root=self.root)
+    def seed(self, search: Search, position: int, most_candidates: int) -> None:
+        """Give a new search what the others found: multipliers, a bound, subsets to try."""
+        solved, reach = np.array(self.solved, dtype=np.intp), self.reaches[position]
+        looser = solved[(self.reaches[solved] >= reach).all(axis=1)]
+        same = looser[(self.reaches[looser] == reach).all(axis=1)]
+        binding = looser if self.bounds_hold else same
+        known = self.bounds[binding].min(initial=np.inf)
+        if np.isneginf(self.bounds[looser]).any():
+            known = -np.inf
+        search.root = self.root
+        search.lower_bound_to(float(known))
         if search.bound == -np.inf:
-            return search
+            return
         # The last of the looser budgets are the nearest ones.
-        near = [self.masks[k] for k in looser[::-1]] + self.masks[::-1]
         tried: set[bytes] = set()
-        for mask in near:
-            if len(tried) >= _MOST_CANDIDATES or search.hopeless(search.bound):
-                break
+        for k in [*looser[::-1], *solved[::-1]]:
+            mask = self.masks[int(k)]
+            if len(tried) >= most_candidates or search.hopeless(search.bound):
+                return
             if mask.any() and mask.tobytes() not in tried:
                 tried.add(mask.tobytes())
                 search.offer(mask)
-        return search
 
-    def learn(self, search: Search, limits: NDArray[np.float64], solution: Solution, proves: bool) -> None:
-        self.limits = np.vstack([self.limits, limits])
-        self.bounds = np.append(self.bounds, solution.bound if proves else np.inf)
-        self.masks.append(solution.mask)
+    def learn(self, search: Search, position: int, *, proves: bool) -> None:
+        """Keep what a finished search found; its bound only where that is rigorous."""
+        self.solved.append(position)
+        infeasible = proves and search.value == -np.inf and not search.stopped
+        if infeasible:
+            self.bounds[position] = -np.inf
+        elif proves and search.violation is None:
+            self.bounds[position] = search.bound
+        self.masks[position] = search.mask
         self.root = search.root
+
+
+def _reaches(instances: Sequence[Instance]) -> FloatArray:
+    """What each budget lets happen, [budgets, …], entries that only grow with its limits.
+
+    ``deployed``: over all sets of devices, how often category c may use expert j, [C · N]: with equal
+    counts, masks are equal everywhere. With too many devices to go through, E_c where latency lets j
+    answer, and −1 where it does not. ``active``: the limits.
+    """
+    first = instances[0]
+    if not first.deployed:
+        return np.array([np.concatenate([i.energy_limit, i.latency_limit]) for i in instances])
+    usable = ~first.problem.excluded
+    hosts = np.flatnonzero(first.devices(usable))
+    if len(hosts) > _MOST_DEVICES_TO_ENUMERATE:
+        return np.array(
+            [np.where(i.quick & usable, i.energy_limit[:, None], -1.0).ravel() for i in instances]
+        )
+    on = np.zeros((1 << len(hosts), first.problem.n_devices), dtype=bool)
+    on[:, hosts] = np.arange(1 << len(hosts))[:, None] >> np.arange(len(hosts)) & 1
+    levels = np.unique([first.idle(devices) for devices in on])[:, None, None]
+    return np.array([(i.open_at(levels) & usable).sum(axis=0).ravel() for i in instances], dtype=np.float64)
 
 
 def sweep(
@@ -107,39 +141,39 @@ def sweep(
     chosen = solver_named(solver)
     settings = SearchOptions(time_limit_s=time_limit_s, **options)  # type: ignore[arg-type]
     deadline = time.perf_counter() + total_time_limit_s
-    limits = np.array(
-        [
-            np.concatenate([b.energy_limits(problem.categories), b.latency_limits(problem.categories)])
-            for b in budgets
-        ]
-    )
-    shared = _Shared(problem)
+    if not budgets:
+        return []
+    collapsed = Collapsed.of(problem, settings.merge_tolerance)
+    instances = [collapsed.problem.at(budget) for budget in budgets]
+    reaches = _reaches(instances)
+    shared = _Shared(collapsed.problem, reaches)
     solutions: dict[int, Solution] = {}
     stopped = False
-    for position in _loosest_first(limits):
-        instance = problem.at(budgets[position])
-        search = shared.seed(instance, limits[position], settings)
-        stopped = stopped or time.perf_counter() > deadline
-        if stopped:
-            search.stopped = search.bound > -np.inf
-            everything = np.broadcast_to(~problem.excluded, instance.quick.shape)
-            search.lower_bound_to(problem.evaluator.bound(~everything & everything, everything))
-        elif search.bound > -np.inf and not search.hopeless(search.bound):
-            try:
+    for position in _loosest_first(reaches):
+        left = deadline - time.perf_counter()
+        stopped = stopped or left <= 0
+        limit = time_limit_s if stopped else min(time_limit_s, left)
+        search = Search(instances[position], replace(settings, time_limit_s=limit))
+        try:
+            shared.seed(search, position, _MOST_CANDIDATES_WHEN_STOPPED if stopped else _MOST_CANDIDATES)
+            if stopped:
+                search.stopped = search.bound > -np.inf
+            elif search.bound > -np.inf and not search.hopeless(search.bound):
                 chosen.run(search)
-            except KeyboardInterrupt:
-                search.stopped = stopped = True
-        solution = conclude(search, solver, proves=chosen.proves, explained=False)
-        shared.learn(search, limits[position], solution, chosen.proves)
+        except KeyboardInterrupt:
+            search.stopped = stopped = True
+        shared.learn(search, position, proves=chosen.proves)
+        solution = conclude(collapsed.lifted(search), solver, proves=chosen.proves, explained=False)
         solutions[position] = solution
-        if on_solution is not None:
-            on_solution(position, solution)
+        try:
+            if on_solution is not None:
+                on_solution(position, solution)
+        except KeyboardInterrupt:
+            stopped = True
     return [solutions[position] for position in range(len(budgets))]
 
 
-def _loosest_first(limits: NDArray[np.float64]) -> list[int]:
-    """An order in which no budget stands before one that is looser in every limit."""
-    if not len(limits):
-        return []
-    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in limits.T], axis=1)
+def _loosest_first(reaches: FloatArray) -> list[int]:
+    """An order in which no budget stands before one that is looser in every entry."""
+    ranks = np.stack([np.unique(column, return_inverse=True)[1] for column in reaches.T], axis=1)
     return [int(k) for k in np.argsort(-ranks.sum(axis=1), kind="stable")]

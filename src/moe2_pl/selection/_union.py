@@ -4,19 +4,20 @@ This file holds the search for any utility with a bound; it is best-first, so th
 its queue is at every moment a proven bound on the optimum.
 """
 
-import heapq
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.selection._instance import Instance
+from moe2_pl.selection._queue import NodeQueue
 from moe2_pl.selection._search import Search
 
 __all__ = ["union_search"]
 
 BoolArray = NDArray[np.bool_]
+
+_BYTES_OF_A_NODE = 900
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,33 +47,27 @@ def union_search(search: Search, most_nodes: float = np.inf) -> bool:
     hosts = instance.devices(~problem.excluded)
     on = instance.devices(problem.required) if instance.deployed else hosts
     root = _reduce(instance, _Node(problem.required, ~problem.excluded & ~problem.required, on, hosts & ~on))
-    serial = count()
-    queue: list[tuple[float, int, _Node]] = []
-    _push(search, queue, root, search.bound, serial)
+    node_bytes = _BYTES_OF_A_NODE + 2 * (problem.n_experts + problem.n_devices)
+    queue = NodeQueue[_Node](search.options.memory_limit_mb, node_bytes)
+    _push(search, queue, root, search.bound)
     while queue:
-        bound = -queue[0][0]
-        search.lower_bound_to(bound)
+        search.lower_bound_to(queue.largest_bound)
         if search.hopeless(search.bound) or search.tick():
             return True
         if search.nodes > most_nodes:
             return False
-        node = heapq.heappop(queue)[2]
-        for child in _children(instance, node):
-            _push(search, queue, _reduce(instance, child), bound, serial)
+        bound, node = queue.pop()
+        if not search.hopeless(bound):
+            for child in _children(instance, node):
+                _push(search, queue, _reduce(instance, child), bound)
     search.lower_bound_to(search.value)
     return True
 
 
-def _push(
-    search: Search,
-    queue: list[tuple[float, int, _Node]],
-    node: _Node | None,
-    parent_bound: float,
-    serial: "count[int]",
-) -> None:
+def _push(search: Search, queue: NodeQueue[_Node], node: _Node | None, parent_bound: float) -> None:
     if node is None:
         return
-    bound = min(_bound(search.instance, node), parent_bound)
+    bound = min(_bound(search, node), parent_bound)
     if bound == -np.inf or search.hopeless(bound):
         return
     settled = not node.maybe.any()
@@ -84,7 +79,7 @@ def _push(
         if node.open.any():
             search.offer(node.inside)
     if not settled or node.open.any():
-        heapq.heappush(queue, (-bound, next(serial), node))
+        queue.push(bound, node)
 
 
 def _own_idle(instance: Instance, node: _Node) -> NDArray[np.float64]:
@@ -94,15 +89,16 @@ def _own_idle(instance: Instance, node: _Node) -> NDArray[np.float64]:
     return np.asarray(instance.idle(node.on) + own)
 
 
-def _bound(instance: Instance, node: _Node) -> float:
-    """The evaluator's bound, with masks at the least idle energy each expert could see."""
+def _bound(search: Search, node: _Node) -> float:
+    """The search's bound, with masks at the least idle energy each expert could see."""
+    instance = search.instance
     everything = node.inside | node.open
     if not instance.deployed:
         wide = np.broadcast_to(everything, instance.quick.shape)
-        return instance.evaluator.bound(np.broadcast_to(node.inside, instance.quick.shape), wide)
+        return search.upper(np.broadcast_to(node.inside, instance.quick.shape), wide)
     possible = instance.open_at(_own_idle(instance, node)) & everything
     most = instance.idle(node.on | node.maybe)
-    return instance.evaluator.bound(instance.open_at(most) & node.inside, possible)
+    return search.upper(instance.open_at(most) & node.inside, possible)
 
 
 def _reduce(instance: Instance, node: _Node) -> _Node | None:

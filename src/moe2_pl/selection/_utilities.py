@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe2_pl.errors import ProblemError
-from moe2_pl.selection._evaluators import CoverEvaluator, Evaluator, MixtureEvaluator
+from moe2_pl.selection._evaluators import (
+    LEAST_WEIGHT,
+    MOST_NATS,
+    CoverEvaluator,
+    Evaluator,
+    MixtureEvaluator,
+)
 
 __all__ = ["FacilityLocation", "MixtureLikelihood", "TopK", "Utility", "finite_array"]
 
@@ -36,6 +42,18 @@ class Utility(Protocol):
         ...
 
     def prepare(self, category: NDArray[np.intp], n_categories: int) -> Evaluator: ...
+
+    def rows(self) -> FloatArray:
+        """[n, K]: what a query's value depends on, in units in which queries may be called near."""
+        ...
+
+    def moves(self, moved: FloatArray) -> FloatArray:
+        """[n]: by how much a query's value can change when its row changes by ``moved`` ≥ 0, [n, K]."""
+        ...
+
+    def merged(self, rows: FloatArray, group: NDArray[np.intp]) -> "Utility":
+        """The utility with one query for each group, [G, K], that stands for the queries [n] in it."""
+        ...
 
 
 def finite_array(value: ArrayLike, name: str, shape: tuple[int, ...] | None = None) -> FloatArray:
@@ -118,6 +136,15 @@ class FacilityLocation:
         """The evaluator for queries of these categories, [n]."""
         return CoverEvaluator(self.q, self.k, self.weight, category, n_categories)
 
+    def rows(self) -> FloatArray:
+        return self.q
+
+    def moves(self, moved: FloatArray) -> FloatArray:
+        return np.asarray(moved.max(axis=1))
+
+    def merged(self, rows: FloatArray, group: NDArray[np.intp]) -> "FacilityLocation":
+        return FacilityLocation(rows, np.bincount(group, self.weight, len(rows)))
+
 
 @dataclass(frozen=True, eq=False, init=False)
 class TopK:
@@ -162,6 +189,15 @@ class TopK:
     def prepare(self, category: NDArray[np.intp], n_categories: int) -> CoverEvaluator:
         """The evaluator for queries of these categories, [n]."""
         return CoverEvaluator(self.q, self.k, self.weight, category, n_categories)
+
+    def rows(self) -> FloatArray:
+        return self.q
+
+    def moves(self, moved: FloatArray) -> FloatArray:
+        return np.asarray(moved.max(axis=1))
+
+    def merged(self, rows: FloatArray, group: NDArray[np.intp]) -> "TopK":
+        return TopK(rows, self.k, np.bincount(group, self.weight, len(rows)))
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -213,6 +249,22 @@ class MixtureLikelihood:
     def prepare(self, category: NDArray[np.intp], n_categories: int) -> MixtureEvaluator:
         """The evaluator for queries of these categories, [n]."""
         return MixtureEvaluator(self.w, self.log_p, self.weight, category, n_categories)
+
+    def rows(self) -> FloatArray:
+        """log w beside log p less the query's best, floored as in the formula, [n, 2N]."""
+        relative = self.log_p - self.log_p.max(axis=1, keepdims=True)
+        return np.hstack([np.log(np.maximum(self.w, LEAST_WEIGHT)), np.maximum(relative, -MOST_NATS)])
+
+    def moves(self, moved: FloatArray) -> FloatArray:
+        mixing, likelihood = np.hsplit(moved, 2)
+        return np.asarray(2.0 * mixing.max(axis=1) + likelihood.max(axis=1))
+
+    def merged(self, rows: FloatArray, group: NDArray[np.intp]) -> "MixtureLikelihood":
+        weight = np.bincount(group, self.weight, len(rows))
+        best = np.bincount(group, self.weight * self.log_p.max(axis=1), len(rows))
+        mean = np.divide(best, weight, out=np.zeros_like(best), where=weight > 0)
+        mixing, likelihood = np.hsplit(rows, 2)
+        return MixtureLikelihood(np.exp(mixing), likelihood + mean[:, None], weight)
 
 
 def _set_cover(utility: FacilityLocation | TopK, q: ArrayLike, k: int, weight: ArrayLike | None) -> None:
