@@ -214,7 +214,7 @@ def sweeps(repeats: int = 3) -> None:
         mine, plans = timed(functools.partial(sweep, problem, budgets))
         theirs, values = timed(functools.partial(all_subsets_once, problem, budgets))
         pairs.append((mine, theirs))
-        worst = max(abs(p.value - v) for p, v in zip(plans, values, strict=True))
+        worst = max(0.0 if p.value == v else abs(p.value - v) for p, v in zip(plans, values, strict=True))
     print(
         f"active, 400 budgets: all proven {all(p.proven for p in plans)}, largest difference {worst:.1e} (float32)"
     )
