@@ -54,6 +54,7 @@ def fit(config: DictConfig, data: ExpertOutputsDataModule, seed: int) -> GatingM
         data.outputs.model_id,
         OmegaConf.to_container(config.gate.network),
         OmegaConf.to_container(config.objective),
+        OmegaConf.to_container(config.gate).get("forest"),
         instantiate(config.gate.optimizer),
     )
     stop = config.callbacks.early_stopping
@@ -100,8 +101,12 @@ def routing() -> None:
         single = int(scores[known].mean(0).argmax())
         knn = KNeighborsRegressor(NEIGHBOURS).fit(setting.data.features(train), scores[train])
         gates = {
-            name: fit(configuration(f"objective={name}"), setting.data, seed)
-            for name in ("competence", "mixture")
+            name: fit(configuration(*overrides), setting.data, seed)
+            for name, overrides in {
+                "competence, gate=blend": (),
+                "competence, gate=mlp": ("gate=mlp",),
+                "mixture, gate=mlp": ("gate=mlp", "objective=mixture"),
+            }.items()
         }
         results = {
             "best single": float(scores[test, single].mean()),
@@ -121,7 +126,7 @@ def routing() -> None:
             found.setdefault(name, []).append(value)
     print("held-out score, full pool, mean ± sd of five splits")
     for name, values in sorted(found.items(), key=lambda item: np.mean(item[1])):
-        print(f"  {name:32s} {np.mean(values):.4f} ± {np.std(values):.4f}")
+        print(f"  {name:36s} {np.mean(values):.4f} ± {np.std(values):.4f}")
 
 
 def budgets() -> None:

@@ -122,13 +122,18 @@ def _build(config: DictConfig, settings: dict[str, Any], data: "ExpertOutputsDat
     """The gate of a configuration; a wrong option of the network or the optimizer fails here, before training."""
     from hydra.utils import instantiate
 
-    from moe2_pl.gate import GatingModule
+    from moe2_pl.gate import GatingModule, build_objective
 
+    forest = settings["gate"]["forest"]
+    if forest is not None and not build_objective(**settings["objective"]).independent:
+        log.info("gate.forest stands aside: objective '%s' has weights, no scores", config.objective.name)
+        forest = None
     gate = GatingModule(
         spec=data.spec,
         model_ids=data.outputs.model_id,
         network=settings["gate"]["network"],
         objective=settings["objective"],
+        forest=forest,
         optimizer=instantiate(config.gate.optimizer),
         scheduler=instantiate(config.gate.scheduler),
     )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from moe2_pl.errors import CheckpointError, ConfigError, DataError
+from moe2_pl.gate._forest import Forest
 from moe2_pl.gate._networks import build_network
 from moe2_pl.gate._objectives import build_objective
 from moe2_pl.gate._routing import Routing, route
@@ -20,6 +21,8 @@ __all__ = ["GatingModule"]
 # Pseudo-queries of the global mean that a category's mean score is shrunk towards.
 _PRIOR_STRENGTH = 8.0
 _LOG_ODDS_LIMIT = 0.01
+# Shares of the forest in the prediction that validation chooses from.
+_SHARES = tuple(k / 10 for k in range(11))
 
 
 class GatingModule(L.LightningModule):
@@ -27,18 +30,21 @@ class GatingModule(L.LightningModule):
 
     The features are standardised with the training part's mean and deviation, kept in the checkpoint. For
     ``competence`` the logits are an offset, the log-odds of the category's mean score shrunk towards the
-    global mean, plus the network's.
+    global mean, plus the network's. A forest, if there is one, is grown before the first step on what the
+    category's mean leaves over; the prediction is (1 − a) · network + a · forest, with a chosen by the
+    loss on the validation part, after every epoch.
 
     Args:
         spec: what stands in a row of features, as :class:`FeatureSpec` or its dict.
         model_ids: M names, one per column of the prediction.
         network: ``{"name": …, **options}`` for :func:`build_network`.
         objective: ``{"name": …, **options}`` for :func:`build_objective`.
+        forest: options of :class:`Forest`; None for no forest. Needs ``competence``.
         optimizer: parameters → optimizer; AdamW where none is given.
         scheduler: optimizer → scheduler, stepped once an epoch; none where none is given.
 
     Raises:
-        UnknownNameError, ConfigError: a network or objective that does not exist, or its options.
+        UnknownNameError, ConfigError: a network, objective or forest that does not exist, or its options.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class GatingModule(L.LightningModule):
         model_ids: Iterable[str],
         network: Mapping[str, Any] | None = None,
         objective: Mapping[str, Any] | None = None,
+        forest: Mapping[str, Any] | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
         scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
     ) -> None:
@@ -62,9 +69,15 @@ class GatingModule(L.LightningModule):
                 "model_ids": list(self.model_ids),
                 "network": dict(network),
                 "objective": dict(objective),
+                "forest": None if forest is None else dict(forest),
             }
         )
         self.objective = build_objective(**objective)
+        if forest is not None and not self.objective.independent:
+            raise ConfigError(
+                f"gate.forest predicts scores; objective '{self.objective.name}' has weights: give gate.forest=null"
+            )
+        self.forest = None if forest is None else Forest(**forest)
         self.network = build_network(self.spec.width, len(self.model_ids), **network)
         self._optimizer = optimizer
         self._scheduler = scheduler
@@ -75,8 +88,12 @@ class GatingModule(L.LightningModule):
         self.mean: Tensor
         self.scale: Tensor
         self.prior: Tensor
-        self.val_loss = MeanMetric()
-        self.val_score = MeanMetric()
+        self.register_buffer("share", torch.tensor(0.0))
+        self.share: Tensor
+        shares = _SHARES if self.forest is not None else (0.0,)
+        # One pair of loss and score for each share that validation compares.
+        self.val_metrics = nn.ModuleList(nn.ModuleList((MeanMetric(), MeanMetric())) for _ in shares)
+        self._val_forest: dict[int, Tensor] = {}
 
     def setup(self, stage: str) -> None:
         """Take feature statistics and the prior from the training part, before the first step."""
@@ -96,7 +113,7 @@ class GatingModule(L.LightningModule):
         self.fit_statistics(data.features(rows), torch.from_numpy(data.outputs.score[rows]))
 
     def fit_statistics(self, features: Tensor, score: Tensor) -> None:
-        """Set standardisation and prior from training queries.
+        """Set standardisation and prior, and grow the forest, from training queries.
 
         Args:
             features: [n, d + f + C].
@@ -113,6 +130,10 @@ class GatingModule(L.LightningModule):
             )
             table = torch.cat([means, overall[None]]).clamp(_LOG_ODDS_LIMIT, 1 - _LOG_ODDS_LIMIT)
             self.prior.copy_(torch.logit(table))
+        if self.forest is not None:
+            x, category = self._inputs(features)
+            left_over = score - torch.sigmoid(category @ self.prior)
+            self.forest.grow(x, left_over, torch.initial_seed())
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of every member.
@@ -126,6 +147,12 @@ class GatingModule(L.LightningModule):
         Raises:
             DataError: features of another width.
         """
+        x, category = self._inputs(features)
+        logits: Tensor = self.network(x) + category @ self.prior
+        return logits
+
+    def _inputs(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Standardised features [n, d + f + C], and the category's one-hot with one column for none, [n, C + 1]."""
         if features.shape[-1] != self.spec.width:
             raise DataError(
                 f"features have width {features.shape[-1]}; this gate takes {self.spec.width}: "
@@ -134,9 +161,14 @@ class GatingModule(L.LightningModule):
             )
         dense, one_hot = features[:, : self.spec.dense], features[:, self.spec.dense :]
         standard = torch.cat([(dense - self.mean) / self.scale, one_hot], dim=1)
-        category = torch.cat([one_hot, 1 - one_hot.sum(1, keepdim=True)], dim=1)
-        logits: Tensor = self.network(standard) + category @ self.prior
-        return logits
+        return standard, torch.cat([one_hot, 1 - one_hot.sum(1, keepdim=True)], dim=1)
+
+    def _forest_score(self, features: Tensor) -> Tensor:
+        """[n, M] in [0, 1]: the category's mean score plus what the forest says is left over."""
+        assert self.forest is not None
+        x, category = self._inputs(features)
+        score: Tensor = torch.sigmoid(category @ self.prior) + self.forest(x)
+        return score.clamp(0.0, 1.0)
 
     def predict(self, features: Tensor) -> Tensor:
         """[n, M] what routing ranks by: competence, or weights over the full pool."""
@@ -144,7 +176,11 @@ class GatingModule(L.LightningModule):
         self.eval()
         try:
             with torch.no_grad():
-                return self.objective.activation(self(features.to(self.mean))).mean(0)
+                features = features.to(self.mean)
+                network = self.objective.activation(self(features)).mean(0)
+                if self.forest is None or self.share == 0:
+                    return network
+                return torch.lerp(network, self._forest_score(features), self.share)
         finally:
             self.train(was_training)
 
@@ -223,13 +259,46 @@ class GatingModule(L.LightningModule):
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        """Loss, and the score of routing each query to the arg max over all models."""
+        """Loss, and the score of routing each query to the arg max over all models, for each share of the forest."""
         logits = self(batch["features"])
-        self.val_loss.update(self.objective.loss(logits, batch[self.objective.target]), len(batch["score"]))
+        if self.forest is None:
+            self._validate(
+                0, self.objective.loss(logits, batch[self.objective.target]), logits, batch["score"]
+            )
+            return
+        # The forest does not change during the fit, nor do the validation batches.
+        if batch_index not in self._val_forest:
+            self._val_forest[batch_index] = self._forest_score(batch["features"])
+        network, forest = self.objective.activation(logits).mean(0), self._val_forest[batch_index]
+        for k, share in enumerate(_SHARES):
+            blend = torch.logit(torch.lerp(network, forest, share), eps=1e-4)[None]
+            self._validate(k, self.objective.loss(blend, batch[self.objective.target]), blend, batch["score"])
+
+    def _validate(self, k: int, loss: Tensor, logits: Tensor, score: Tensor) -> None:
         best = self.objective.activation(logits).mean(0).argmax(1, keepdim=True)
-        self.val_score.update(batch["score"].gather(1, best))
-        self.log("val/loss", self.val_loss, prog_bar=True)
-        self.log("val/score", self.val_score, prog_bar=True)
+        val_loss, val_score = self._metrics()[k]
+        val_loss.update(loss, len(score))
+        val_score.update(score.gather(1, best))
+
+    def _metrics(self) -> list[tuple[MeanMetric, MeanMetric]]:
+        return [tuple(pair) for pair in self.val_metrics]  # type: ignore[arg-type, misc]
+
+    def on_validation_epoch_end(self) -> None:
+        """Choose the forest's share; log loss and score with it, which early stopping and checkpoints look at."""
+        found = [(float(loss.compute()), float(score.compute())) for loss, score in self._metrics()]
+        best = min(range(len(found)), key=lambda k: found[k][0])
+        self.share.fill_(_SHARES[best])
+        self.log("val/loss", found[best][0], prog_bar=True)
+        self.log("val/score", found[best][1], prog_bar=True)
+        if self.forest is not None:
+            self.log("val/forest_share", self.share)
+        for pair in self._metrics():
+            for metric in pair:
+                metric.reset()
+
+    def on_fit_end(self) -> None:
+        """Forget what only the fit needed."""
+        self._val_forest.clear()
 
     def configure_optimizers(self) -> Any:
         """The optimizer and the scheduler that were given."""

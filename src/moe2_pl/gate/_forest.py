@@ -1,0 +1,129 @@
+"""A forest of randomised trees beside the network, stored as tensors: a checkpoint stays free of pickles.
+
+scikit-learn grows the trees once, before the network's first step; here they are only walked.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from moe2_pl.errors import ConfigError, UnknownNameError
+
+__all__ = ["Forest"]
+
+# Rows walked at a time, so that [T, rows, M] stays small for any number of queries.
+_ROWS = 1024
+_OPTIONS: dict[str, type] = {"trees": int, "min_leaf": int, "max_features": float}
+
+
+class Forest(nn.Module):
+    """Extremely randomised trees (Geurts, Ernst & Wehenkel 2006) over all outputs at once.
+
+    Node v of tree t sends x to child[t, v, 0] where x[feature[t, v]] ≤ threshold[t, v], else to
+    child[t, v, 1]; a leaf is its own child. The answer is the mean over trees of value[t, leaf].
+
+    Args:
+        trees: T.
+        min_leaf: fewest training rows in a leaf.
+        max_features: share of the features that a split draws from.
+
+    Raises:
+        UnknownNameError, ConfigError: an option that does not exist, or its value.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        for key, value in options.items():
+            if key not in _OPTIONS:
+                raise UnknownNameError("option of gate.forest", key, _OPTIONS)
+            wanted = (int, float) if _OPTIONS[key] is float else (int,)
+            if isinstance(value, bool) or not isinstance(value, wanted) or not value > 0:
+                raise ConfigError(f"gate.forest.{key} is {value!r}; need a positive {_OPTIONS[key].__name__}")
+        self.options = {"trees": 128, "min_leaf": 3, "max_features": 0.3, **options}
+        if self.options["max_features"] > 1:
+            raise ConfigError(f"gate.forest.max_features is {self.options['max_features']}; need at most 1")
+        self.register_buffer("feature", torch.zeros(0, 0, dtype=torch.int16))
+        self.register_buffer("threshold", torch.zeros(0, 0))
+        self.register_buffer("child", torch.zeros(0, 0, 2, dtype=torch.int32))
+        self.register_buffer("value", torch.zeros(0, 0, 0, dtype=torch.float16))
+        self.feature: Tensor
+        self.threshold: Tensor
+        self.child: Tensor
+        self.value: Tensor
+
+    @property
+    def grown(self) -> bool:
+        """Whether there are trees yet."""
+        return len(self.feature) > 0
+
+    def grow(self, x: Tensor, target: Tensor, seed: int) -> None:
+        """Fit the trees.
+
+        Args:
+            x: [n, d].
+            target: [n, M].
+            seed: of the random splits.
+        """
+        from sklearn.ensemble import ExtraTreesRegressor
+
+        forest = ExtraTreesRegressor(
+            n_estimators=self.options["trees"],
+            min_samples_leaf=self.options["min_leaf"],
+            max_features=self.options["max_features"],
+            n_jobs=-1,
+            random_state=seed % 2**32,
+        ).fit(x.cpu().numpy(), target.cpu().numpy())
+        grown = [tree.tree_ for tree in forest.estimators_]
+        most = max(tree.node_count for tree in grown)
+        shape = (len(grown), most)
+        feature = np.zeros(shape, dtype=np.int16)
+        threshold = np.zeros(shape, dtype=np.float32)
+        child = np.zeros((*shape, 2), dtype=np.int32)
+        value = np.zeros((*shape, target.shape[1]), dtype=np.float16)
+        for t, tree in enumerate(grown):
+            nodes = np.arange(tree.node_count)
+            leaf = tree.children_left < 0
+            feature[t, nodes] = np.where(leaf, 0, tree.feature)
+            # scikit-learn compares a float32 x with a float64 threshold; rounding down keeps every answer.
+            threshold[t, nodes] = _not_above(tree.threshold)
+            child[t, nodes, 0] = np.where(leaf, nodes, tree.children_left)
+            child[t, nodes, 1] = np.where(leaf, nodes, tree.children_right)
+            value[t, nodes] = tree.value.reshape(tree.node_count, -1)
+        for name, array in (
+            ("feature", feature),
+            ("threshold", threshold),
+            ("child", child),
+            ("value", value),
+        ):
+            setattr(self, name, torch.from_numpy(array).to(x.device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, M] the mean answer of the trees to x [n, d]."""
+        return torch.cat([self._walk(rows) for rows in torch.split(x, _ROWS)])
+
+    def _walk(self, x: Tensor) -> Tensor:
+        trees = torch.arange(len(self.feature), device=x.device)[:, None]
+        node = torch.zeros(len(self.feature), len(x), dtype=torch.long, device=x.device)
+        rows = torch.arange(len(x), device=x.device)
+        while True:
+            right = x[rows, self.feature[trees, node].long()] > self.threshold[trees, node]
+            below = self.child[trees, node, right.long()].long()
+            if torch.equal(below, node):
+                return self.value[trees, node].float().mean(0)
+            node = below
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        """Take the size of the trees from the checkpoint; before growing there is none."""
+        for name in ("feature", "threshold", "child", "value"):
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+
+def _not_above(value: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """The largest float32 that is not above each float64."""
+    rounded = value.astype(np.float32)
+    return np.where(rounded > value, np.nextafter(rounded, np.float32(-np.inf)), rounded)
