@@ -115,9 +115,9 @@ class CoverEvaluator(_Layout):
     def value(self, allowed: BoolArray) -> float:
         if not allowed.any(axis=1).all():
             return -np.inf
-        return sum(self._part(c, experts) for c, experts in enumerate(allowed))
+        return sum(self.part(c, experts) for c, experts in enumerate(allowed))
 
-    def _part(self, c: int, experts: BoolArray) -> float:
+    def part(self, c: int, experts: BoolArray) -> float:
         """What one category adds to the value; kept, since budgets of a sweep share most masks."""
         key = (c, experts.tobytes())
         if key not in self._parts:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from moe2_pl.selection._budget import Budget
 from moe2_pl.selection._collapse import Collapsed
+from moe2_pl.selection._device_sets import DeviceSets
 from moe2_pl.selection._instance import Instance
 from moe2_pl.selection._problem import SelectionProblem
 from moe2_pl.selection._registry import solver_named
@@ -147,6 +148,8 @@ def sweep(
     instances = [collapsed.problem.at(budget) for budget in budgets]
     reaches = _reaches(instances)
     shared = _Shared(collapsed.problem, reaches)
+    few_devices = solver == "monotonic" and DeviceSets.suits(collapsed.problem)
+    run = DeviceSets(collapsed.problem).run if few_devices else chosen.run
     solutions: dict[int, Solution] = {}
     stopped = False
     for position in _loosest_first(reaches):
@@ -159,7 +162,7 @@ def sweep(
             if stopped:
                 search.stopped = search.bound > -np.inf
             elif search.bound > -np.inf and not search.hopeless(search.bound):
-                chosen.run(search)
+                run(search)
         except KeyboardInterrupt:
             search.stopped = stopped = True
         shared.learn(search, position, proves=chosen.proves)
