@@ -51,7 +51,8 @@ def competences(rng: np.random.Generator, n: int, N: int, kind: str) -> NDArray[
 def active_problem(N: int, kind: str, n: int = 1000, seed: int = 0) -> SelectionProblem:
     rng = np.random.default_rng([seed, N, n])
     q = competences(rng, n, N, kind)
-    energy_j = np.exp(rng.normal(size=N)) * (0.5 + q.mean(0))
+    # Costs that spread over decades make choices easy; without structure they are all alike.
+    energy_j = rng.uniform(5, 10, N) if kind == "uniform" else np.exp(rng.normal(size=N)) * (0.5 + q.mean(0))
     return SelectionProblem(
         FacilityLocation(q), energy_j=energy_j, latency_s=rng.uniform(1, 5, N), energy_model="active"
     )

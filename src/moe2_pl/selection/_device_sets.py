@@ -51,7 +51,9 @@ class DeviceSets:
         self.idle = np.array([problem.idle_per_query_j[on].sum() for on in self.sets])
         there = self.sets[:, problem.device] & usable
         self.there = (there * self.bit).sum(axis=1, dtype=np.uint64)
-        self.loads = {int(d): self._maximal_loads(np.flatnonzero(usable & (problem.device == d))) for d in hosts}
+        self.loads = {
+            int(d): self._maximal_loads(np.flatnonzero(usable & (problem.device == d))) for d in hosts
+        }
         self._parts: list[dict[int, float]] = [{} for _ in range(problem.n_categories)]
         self._columns: dict[tuple[int, bytes], NDArray[np.float64]] = {}
         self._bounds: dict[tuple[int, bytes], float] = {}
@@ -170,7 +172,9 @@ class DeviceSets:
         fits = (used <= room) & subsets[:, problem.required[experts]].all(axis=1)
         grown = (np.arange(len(subsets))[:, None] | 1 << np.arange(len(experts)))[fits]
         maximal = ~(fits[grown] & ~subsets[fits]).any(axis=1)
-        return [int(load) for load in (subsets[fits][maximal] * self.bit[experts]).sum(axis=1, dtype=np.uint64)]
+        return [
+            int(load) for load in (subsets[fits][maximal] * self.bit[experts]).sum(axis=1, dtype=np.uint64)
+        ]
 
 
 def _union(loads: list[int]) -> int:
