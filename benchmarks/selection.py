@@ -2,7 +2,7 @@
 
 active    N experts that all answer, n = 1000 queries, at 10, 25 and 50 % of the energy of all
 deployed  devices with idle power, 3 to 6 experts each, 14 categories, binding memory
-jetson    the lookup's problem of jetson_mix at its presets and over its 144 budgets
+jetson    a gate's problem on jetson_mix: nine experts, five devices, four categories, 916 queries
 sweep     20 × 20 budgets, N = 20, n = 2000: active against all subset values computed once and filtered
           per budget; deployed against 400 single solves
 growth    monotonic's time and nodes against N, n and tightness (--html: a figure)
@@ -100,9 +100,14 @@ def deployed(sizes: list[int]) -> Iterator[Instance]:
 
 
 def jetson_problem() -> SelectionProblem:
-    from main_job import configuration, setting_of
+    """What train.py plans with: a gate's competences on the validation queries of jetson_mix."""
+    from main_job import configuration, fit, setting_of
 
-    return setting_of(configuration(), 0).baselines["lookup"].problem
+    config = configuration("gate=mlp")
+    setting = setting_of(config, 0)
+    rows = setting.data.split.validation
+    q = setting.pool.expand(fit(config, setting.data, 0).predict(setting.data.features(rows)).numpy())
+    return setting.planner.problem(FacilityLocation(q), setting.outputs.category[rows])
 
 
 def jetson() -> Iterator[Instance]:
