@@ -54,6 +54,8 @@ class DeviceSets:
         self.loads = {
             int(d): self._maximal_loads(np.flatnonzero(usable & (problem.device == d))) for d in hosts
         }
+        self._of_device = {d: _union(loads) for d, loads in self.loads.items()}
+        self._useful: dict[tuple[int, int], list[int]] = {}
         self._parts: list[dict[int, float]] = [{} for _ in range(problem.n_categories)]
         self._columns: dict[tuple[int, bytes], NDArray[np.float64]] = {}
         self._bounds: dict[tuple[int, bytes], float] = {}
@@ -100,10 +102,9 @@ class DeviceSets:
             return
         row = [int(mask) for mask in masks]
         useful = int(np.bitwise_or.reduce(masks)) | int(self.bit[self.problem.required].sum())
-        choices = []
-        for d in np.flatnonzero(self.sets[k]):
-            loads = {load & useful for load in self.loads[int(d)]}
-            choices.append([a for a in loads if not any(a != b and a & b == a for b in loads)])
+        choices = [
+            self._useful_loads(int(d), useful & self._of_device[int(d)]) for d in np.flatnonzero(self.sets[k])
+        ]
         choices.sort(key=len)
         rest = [0]
         for loads in reversed(choices):
@@ -118,6 +119,14 @@ class DeviceSets:
             if len(self._bounds) >= _MOST_KEPT:
                 self._bounds.clear()
             self._bounds[key] = bound
+
+    def _useful_loads(self, d: int, useful: int) -> list[int]:
+        """Loads of a device cut to the useful experts, without those that another one holds."""
+        key = (d, useful)
+        if key not in self._useful:
+            loads = {load & useful for load in self.loads[d]}
+            self._useful[key] = [a for a in loads if not any(a != b and a & b == a for b in loads)]
+        return self._useful[key]
 
     def _visit(
         self,

@@ -42,6 +42,7 @@ class _Shared:
         self.bounds_hold = problem.evaluator.monotone or problem.energy_model == "active"
         self.reaches = reaches
         self.solved: list[int] = []
+        self._first: dict[bytes, int] = {}
         self.bounds = np.full(len(reaches), np.inf)
         self.masks: dict[int, NDArray[np.bool_]] = {}
         self.root: tuple[NDArray[np.float32], FloatArray] | None = None
@@ -69,9 +70,14 @@ class _Shared:
                 tried.add(mask.tobytes())
                 search.offer(mask)
 
+    def twin(self, position: int) -> int | None:
+        """A budget already solved that has the same answer, if there is one."""
+        return self._first.get(self.reaches[position].tobytes())
+
     def learn(self, search: Search, position: int, *, proves: bool) -> None:
         """Keep what a finished search found; its bound only where that is rigorous."""
         self.solved.append(position)
+        self._first.setdefault(self.reaches[position].tobytes(), position)
         infeasible = proves and search.value == -np.inf and not search.stopped
         if infeasible:
             self.bounds[position] = -np.inf
@@ -155,18 +161,22 @@ def sweep(
     for position in _loosest_first(reaches):
         left = deadline - time.perf_counter()
         stopped = stopped or left <= 0
-        limit = time_limit_s if stopped else min(time_limit_s, left)
-        search = Search(instances[position], replace(settings, time_limit_s=limit))
-        try:
-            shared.seed(search, position, _MOST_CANDIDATES_WHEN_STOPPED if stopped else _MOST_CANDIDATES)
-            if stopped:
-                search.stopped = search.bound > -np.inf
-            elif search.bound > -np.inf and not search.hopeless(search.bound):
-                run(search)
-        except KeyboardInterrupt:
-            search.stopped = stopped = True
-        shared.learn(search, position, proves=chosen.proves)
-        solution = conclude(collapsed.lifted(search), solver, proves=chosen.proves, explained=False)
+        twin = shared.twin(position)
+        if twin is not None and (solutions[twin].proven or stopped):
+            solution = replace(solutions[twin], budget=budgets[position], nodes=0, wall_s=0.0)
+        else:
+            limit = time_limit_s if stopped else min(time_limit_s, left)
+            search = Search(instances[position], replace(settings, time_limit_s=limit))
+            try:
+                shared.seed(search, position, _MOST_CANDIDATES_WHEN_STOPPED if stopped else _MOST_CANDIDATES)
+                if stopped:
+                    search.stopped = search.bound > -np.inf
+                elif search.bound > -np.inf and not search.hopeless(search.bound):
+                    run(search)
+            except KeyboardInterrupt:
+                search.stopped = stopped = True
+            shared.learn(search, position, proves=chosen.proves)
+            solution = conclude(collapsed.lifted(search), solver, proves=chosen.proves, explained=False)
         solutions[position] = solution
         try:
             if on_solution is not None:
