@@ -13,7 +13,7 @@ from moe2_pl.selection._boxes import Box, Branch, children, masks, reduce_box, r
 from moe2_pl.selection._enumerate import choices_worth, values_of
 from moe2_pl.selection._evaluators import CoverEvaluator
 from moe2_pl.selection._lagrangian import LagrangianBound, lagrangian_bound
-from moe2_pl.selection._local import greedy_start, improve
+from moe2_pl.selection._local import greedy_start, improve, kick
 from moe2_pl.selection._node_packing import PackingBuilder
 from moe2_pl.selection._packing import Packing
 from moe2_pl.selection._queue import NodeQueue
@@ -31,6 +31,7 @@ _BYTES_OF_A_BOX = 1500
 _WHOLE = 0.99
 _MOST_ROUNDED = 100_000
 _MOST_LISTED = 2000
+_NODES_BETWEEN_KICKS = 16
 
 
 class CoverSearch:
@@ -46,11 +47,12 @@ class CoverSearch:
         box_bytes = 4 * evaluator.n + _BYTES_OF_A_BOX + 2 * search.instance.problem.n_experts
         self._queue = NodeQueue[Box](search.options.memory_limit_mb, box_bytes)
         self._rounded: set[bytes] = set()
+        self._rng = np.random.default_rng(search.options.seed)
 
-    def run(self) -> None:
-        """Search until the gap is closed or a limit is reached."""
+    def run(self, *, greedy: bool) -> None:
+        """Search until the gap is closed or a limit is reached, from the greedy subsets if asked."""
         search = self.search
-        if not search.mask.any():
+        if greedy:
             greedy_start(search)
         for box in roots(self.instance):
             if search.root is None:
@@ -62,6 +64,8 @@ class CoverSearch:
             search.lower_bound_to(self._queue.largest_bound)
             if search.hopeless(search.bound) or search.tick():
                 return
+            if search.nodes % _NODES_BETWEEN_KICKS == 0:
+                kick(search, self._rng)
             bound, box = self._queue.pop()
             if not search.hopeless(bound):
                 for child in children(self.instance, box):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from moe2_pl.selection._instance import Instance
 from moe2_pl.selection._search import Search
 
-__all__ = ["greedy_start", "improve"]
+__all__ = ["greedy_start", "improve", "kick"]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -83,7 +83,7 @@ def greedy_start(search: Search) -> None:
             return
         level = _Level.at(instance, idle)
         for by_density in (True, False):
-            search.offer(_swap(level, _greedy(level, by_density)))
+            search.offer(_swap(level, _greedy(level, by_density, instance.problem.required)))
 
 
 def improve(search: Search) -> None:
@@ -91,6 +91,18 @@ def improve(search: Search) -> None:
     instance = search.instance
     level = _Level.at(instance, instance.idle(instance.devices(search.mask)))
     search.offer(_swap(level, search.mask))
+
+
+def kick(search: Search, rng: np.random.Generator) -> None:
+    """Iterated local search: drop a few experts of the incumbent, fill up greedily, swap."""
+    instance = search.instance
+    droppable = np.flatnonzero(search.mask & ~instance.problem.required)
+    if len(droppable) < 2:
+        return
+    level = _Level.at(instance, instance.idle(instance.devices(search.mask)))
+    mask = search.mask.copy()
+    mask[rng.permutation(droppable)[: rng.integers(1, min(4, len(droppable)) + 1)]] = False
+    search.offer(_swap(level, _greedy(level, bool(rng.integers(2)), mask)))
 
 
 def _levels(instance: Instance) -> list[float]:
@@ -121,11 +133,11 @@ def _cost_share(instance: Instance, level: float) -> FloatArray:
     return share + 1.0 / problem.max_experts
 
 
-def _greedy(level: _Level, by_density: bool) -> BoolArray:
+def _greedy(level: _Level, by_density: bool, start: BoolArray) -> BoolArray:
     instance = level.instance
     problem = instance.problem
     share = _cost_share(instance, level.idle)
-    mask = problem.required.copy()
+    mask = start.copy()
     state = level.state(mask)
     score = level.score(mask, state)
     while True:

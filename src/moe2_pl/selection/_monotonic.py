@@ -37,7 +37,7 @@ without solving anew. Where that passes L − value, the opposite is decided (re
 without K. When few choices exceed the incumbent by it, all are evaluated and the box is closed.
 
 **Incumbents** (`_local.py`, `CoverSearch._round`). Greedy by gain and by gain per cost at several levels of idle
-energy, then swaps; at every box the relaxation's choice, filled up.
+energy, then swaps; at every box the relaxation's choice, filled up; now and then an iterated local search.
 
 **Branch**. On idle energy while blurred masks make up most of the gap, then on the undecided device
 with most Σ ρ_j, then on the expert with most ρ_j.
@@ -72,7 +72,9 @@ _GLANCE_NODES = 24
 
 def monotonic(search: Search) -> None:
     """Run the search on the instance; small cover problems end within a few nodes by the union bound alone."""
+    # What a glance finds is no substitute for the greedy subsets; another budget's answer is.
+    fresh = not search.mask.any()
     if not isinstance(search.instance.evaluator, CoverEvaluator):
         union_search(search)
     elif not union_search(search, _GLANCE_NODES):
-        CoverSearch(search).run()
+        CoverSearch(search).run(greedy=fresh)
