@@ -1,58 +1,18 @@
-"""Rows that say the same: equal queries become one weighted query, near-equal ones within a stated error.
-
-Equal rows collapse always, inside the evaluators, and change nothing. Near-equal rows collapse on
-request (``merge_tolerance``), and what that can change is added to the gap.
-"""
+"""Near-equal queries as one weighted query, on request, within an error that is stated and added to the gap."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from moe2_pl.errors import ConfigError
+from moe2_pl.selection._groups import groups_of_near
 
 if TYPE_CHECKING:
     from moe2_pl.selection._problem import SelectionProblem
     from moe2_pl.selection._search import Search
 
-__all__ = ["Collapsed", "groups_of_equal", "groups_of_near"]
-
-FloatArray = NDArray[np.float64]
-Groups = NDArray[np.intp]
-
-
-def groups_of_equal(*matrices: NDArray[Any]) -> Groups:
-    """A group number for each row, [n], equal for rows that are equal in every matrix; in order of appearance.
-
-    Example:
-        >>> groups_of_equal(np.array([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]])).tolist()
-        [0, 1, 0]
-    """
-    seen: dict[tuple[bytes, ...], int] = {}
-    rows = zip(*matrices, strict=True)
-    keys = (tuple(row.tobytes() for row in parts) for parts in rows)
-    return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.intp)
-
-
-def groups_of_near(rows: FloatArray, tolerance: float) -> Groups:
-    """Groups of rows, [n], none further than ``tolerance`` in any column from its group's first row.
-
-    Rows that near have means that near, so a row is compared only with those of a window of means.
-    """
-    order = np.argsort(rows.mean(axis=1), kind="stable")
-    means = rows.mean(axis=1)[order]
-    # The window is a little wider than the tolerance: means are rounded, distances decide.
-    ends = np.searchsorted(means, means + tolerance * (1 + 1e-9) + 1e-12, side="right")
-    group = np.full(len(rows), -1, dtype=np.intp)
-    for position, first in enumerate(order):
-        if group[first] >= 0:
-            continue
-        window = order[position : ends[position]]
-        free = window[group[window] < 0]
-        near = free[np.abs(rows[free] - rows[first]).max(axis=1) <= tolerance]
-        group[near] = first
-    return np.unique(group, return_inverse=True)[1]
+__all__ = ["Collapsed"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from scipy.optimize import milp as highs
 from scipy.sparse import coo_array
 
 from moe2_pl.errors import ConfigError
+from moe2_pl.selection._groups import groups_of_equal
 from moe2_pl.selection._instance import Instance
 from moe2_pl.selection._search import Search
 from moe2_pl.selection._utilities import FacilityLocation
@@ -204,7 +205,8 @@ def _collapse(instance: Instance) -> tuple[FloatArray, FloatArray, NDArray[np.in
     """Query rows [r, N], their weights, summing to 1, and categories; equal rows are one."""
     problem = instance.problem
     utility = problem.utility
-    keyed = np.column_stack([problem.category, utility.preference])
-    rows, where = np.unique(keyed, axis=0, return_inverse=True)
-    weight = np.bincount(where.ravel(), utility.weight, len(rows)) / utility.weight.sum()
-    return rows[:, 1:], weight, rows[:, 0].astype(np.intp)
+    q, category = utility.preference, problem.category
+    group = groups_of_equal(category, q)
+    first = np.unique(group, return_index=True)[1]
+    weight = np.bincount(group, utility.weight, len(first)) / utility.weight.sum()
+    return q[first], weight, category[first]

@@ -100,25 +100,18 @@ def _weights(weight: ArrayLike | None, n: int) -> FloatArray:
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class FacilityLocation:
-    """The mean over queries of the best allowed competence.
-
-    U(S) = Σ_i w_i max_{j ∈ M_c(i)(S)} q_ij / Σ_i w_i
-
-    Args:
-        q: competence of expert j on query i, [n, N].
-        weight: how much each query counts, [n]; equal when omitted.
-
-    Raises:
-        ProblemError: shapes that disagree, values that are not finite, negative weights.
-    """
+class _Cover:
+    """What the two utilities that cover queries share: q [n, N], weight [n], and k answers a query."""
 
     q: FloatArray
     weight: FloatArray
     k: int
 
-    def __init__(self, q: ArrayLike, weight: ArrayLike | None = None) -> None:
-        _set_cover(self, q, 1, weight)
+    def _set(self, q: ArrayLike, k: int, weight: ArrayLike | None) -> None:
+        matrix = _matrix(q, "q")
+        object.__setattr__(self, "q", matrix)
+        object.__setattr__(self, "weight", _weights(weight, matrix.shape[0]))
+        object.__setattr__(self, "k", int(k))
 
     @property
     def n_queries(self) -> int:
@@ -142,12 +135,30 @@ class FacilityLocation:
     def moves(self, moved: FloatArray) -> FloatArray:
         return np.asarray(moved.max(axis=1))
 
+
+@dataclass(frozen=True, eq=False, init=False)
+class FacilityLocation(_Cover):
+    """The mean over queries of the best allowed competence.
+
+    U(S) = Σ_i w_i max_{j ∈ M_c(i)(S)} q_ij / Σ_i w_i
+
+    Args:
+        q: competence of expert j on query i, [n, N].
+        weight: how much each query counts, [n]; equal when omitted.
+
+    Raises:
+        ProblemError: shapes that disagree, values that are not finite, negative weights.
+    """
+
+    def __init__(self, q: ArrayLike, weight: ArrayLike | None = None) -> None:
+        self._set(q, 1, weight)
+
     def merged(self, rows: FloatArray, group: NDArray[np.intp]) -> "FacilityLocation":
         return FacilityLocation(rows, np.bincount(group, self.weight, len(rows)))
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class TopK:
+class TopK(_Cover):
     """The surrogate for answers aggregated from k experts: monotone and submodular, no more than that.
 
     U_k(S) = (1/k) Σ_i w_i Σ of the k largest q_ij over j ∈ M_c(i)(S) / Σ_i w_i; the divisor stays k
@@ -162,39 +173,13 @@ class TopK:
         ProblemError: as `FacilityLocation`, and for negative q or k < 1.
     """
 
-    q: FloatArray
-    weight: FloatArray
-    k: int
-
     def __init__(self, q: ArrayLike, k: int, weight: ArrayLike | None = None) -> None:
         if k < 1:
             raise ProblemError(f"k = {k}: a whole number ≥ 1 is needed")
-        _set_cover(self, q, k, weight)
+        self._set(q, k, weight)
         if (self.q < 0).any():
             i, j = (int(v) for v in np.argwhere(self.q < 0)[0])
             raise ProblemError(f"q[{i}, {j}] = {self.q[i, j]}: the top-k surrogate needs q ≥ 0")
-
-    @property
-    def n_queries(self) -> int:
-        return len(self.q)
-
-    @property
-    def n_experts(self) -> int:
-        return int(self.q.shape[1])
-
-    @property
-    def preference(self) -> FloatArray:
-        return self.q
-
-    def prepare(self, category: NDArray[np.intp], n_categories: int) -> CoverEvaluator:
-        """The evaluator for queries of these categories, [n]."""
-        return CoverEvaluator(self.q, self.k, self.weight, category, n_categories)
-
-    def rows(self) -> FloatArray:
-        return self.q
-
-    def moves(self, moved: FloatArray) -> FloatArray:
-        return np.asarray(moved.max(axis=1))
 
     def merged(self, rows: FloatArray, group: NDArray[np.intp]) -> "TopK":
         return TopK(rows, self.k, np.bincount(group, self.weight, len(rows)))
@@ -265,10 +250,3 @@ class MixtureLikelihood:
         mean = np.divide(best, weight, out=np.zeros_like(best), where=weight > 0)
         mixing, likelihood = np.hsplit(rows, 2)
         return MixtureLikelihood(np.exp(mixing), likelihood + mean[:, None], weight)
-
-
-def _set_cover(utility: FacilityLocation | TopK, q: ArrayLike, k: int, weight: ArrayLike | None) -> None:
-    matrix = _matrix(q, "q")
-    object.__setattr__(utility, "q", matrix)
-    object.__setattr__(utility, "weight", _weights(weight, matrix.shape[0]))
-    object.__setattr__(utility, "k", int(k))
