@@ -108,7 +108,7 @@ def report_data(
     Args:
         setting: of the run.
         gate: frozen; its weights are read and never written.
-        solver: ``name`` and ``time_limit_s``.
+        solver: ``name``, and the fields of ``SearchOptions`` that ``conf/solver`` has.
         provenance: what to print beside the gate's own.
         tick: called with a line of progress.
     """
@@ -124,8 +124,11 @@ def report_data(
     routers = {"moe2": router, **setting.baselines}
     names = [*setting.budgets, *("grid" for _ in setting.grid)]
     budgets = [*setting.budgets.values(), *setting.grid]
+    options = {key: value for key, value in solver.items() if key != "name"}
+    # The ε-mode is for mixtures; the baselines' values are means of scores, whatever the gate's objective.
+    limits = {key: options if key == "moe2" else {**options, "epsilon": False} for key in routers}
     solutions = {
-        key: sweep(r.problem, budgets, solver=solver["name"], time_limit_s=solver["time_limit_s"])
+        key: sweep(r.problem, budgets, solver=solver["name"], progress=True, **limits[key])
         for key, r in routers.items()
     }
     swept = time.perf_counter()

@@ -93,6 +93,11 @@ class ObjectiveConf:
 class SolverConf:
     name: str = MISSING
     time_limit_s: float = 60.0
+    node_limit: int | None = None
+    seed: int = 0
+    memory_limit_mb: float = 512.0
+    merge_tolerance: float = 0.0
+    epsilon: bool = False
 
 
 @dataclass
