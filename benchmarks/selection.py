@@ -213,18 +213,18 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def sweeps(repeats: int = 3) -> None:
-    problem = active_problem(20, "latent", n=2000)
-    budgets = grid(problem)
-    pairs = []
-    for _ in range(repeats):
-        mine, plans = timed(functools.partial(sweep, problem, budgets))
-        theirs, values = timed(functools.partial(all_subsets_once, problem, budgets))
-        pairs.append((mine, theirs))
-        worst = max(0.0 if p.value == v else abs(p.value - v) for p, v in zip(plans, values, strict=True))
-    print(
-        f"active, 400 budgets: all proven {all(p.proven for p in plans)}, largest difference {worst:.1e} (float32)"
-    )
-    report(pairs, "all subsets once")
+    for kind in ("latent", "uniform"):
+        problem = active_problem(20, kind, n=2000)
+        budgets = grid(problem)
+        pairs = []
+        for _ in range(repeats):
+            mine, plans = timed(functools.partial(sweep, problem, budgets))
+            theirs, values = timed(functools.partial(all_subsets_once, problem, budgets))
+            pairs.append((mine, theirs))
+            worst = max(0.0 if p.value == v else abs(p.value - v) for p, v in zip(plans, values, strict=True))
+        proven = all(p.proven for p in plans)
+        print(f"active {kind}, 400 budgets: all proven {proven}, largest difference {worst:.1e} (float32)")
+        report(pairs, "all subsets once")
     rng = np.random.default_rng(0)
     device = np.arange(20) % 6
     base = active_problem(20, "latent", n=2000)
