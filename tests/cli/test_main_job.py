@@ -46,6 +46,7 @@ def test_the_run_folder_holds_what_was_promised(main_job):
         "metrics.csv",
         "frontier.csv",
         "frontier_by_category.csv",
+        "certificate.csv",
         "report.html",
         "train.log",
     ):
@@ -61,6 +62,18 @@ def test_every_budget_of_the_grid_is_in_the_frontier_proven(main_job):
     assert {r["status"] for r in rows} <= {"optimal", "infeasible"}
     assert sum(r["status"] == "optimal" for r in grid) > 100
     assert {"tight", "medium", "loose", "unlimited"} <= {r["budget"] for r in rows}
+
+
+def test_the_certificate_of_the_chosen_deployment_stands_in_every_output(main_job):
+    rows = read(main_job.folder / "certificate.csv")
+    frontier = {r["budget"]: r for r in read(main_job.folder / "frontier.csv")}
+    assert [(r["kind"], r["label"], r["seeds"]) for r in rows] == [("frontier", "medium", "1")]
+    assert rows[0]["experts"] == frontier["medium"]["experts"]
+    assert float(rows[0]["reused"]) == pytest.approx(float(frontier["medium"]["score"]))
+    assert abs(float(rows[0]["regret"])) < 0.03
+    assert "Preservation (quick, 1 seed): mean regret" in main_job.stdout
+    assert "subsets are not covered" in " ".join(main_job.stdout.split())
+    assert "mean regret" in (main_job.folder / "report.html").read_text()
 
 
 def test_a_looser_budget_is_never_planned_worse(main_job):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from moe2_pl.certificate import Certificate, Monotonicity, RegretRow
 from moe2_pl.report import CategoryRow, FrontierRow, ReportData, SummaryRow
 
 INF, NAN = math.inf, math.nan
@@ -186,6 +187,32 @@ def report_data() -> ReportData:
             "Budgets bind the mean of each category, not single queries.",
         ),
         timings_s={"data": 1.2, "fit": 21.4, "sweep": 1.7, "report": 0.9},
+        certificate=certificate(),
+    )
+
+
+def certificate() -> Certificate:
+    """Two subsets of the frontier and one random one, measured quickly."""
+    rows = tuple(
+        RegretRow(
+            kind, label, tuple(EXPERTS)[:size], 1500, 1, 0.6, 0.6 + regret, "mixture",
+            regret, regret - 0.006, regret + 0.006, regret / 2, regret / 2 - 0.005, regret / 2 + 0.005,
+        )
+        for kind, label, size, regret in (
+            ("frontier", "chosen", 4, -0.004), ("frontier", "300 J, 5 s", 2, 0.003), ("random", "1", 6, 0.007)
+        )
+    )  # fmt: skip
+    return Certificate(
+        "quick",
+        rows,
+        0.002,
+        -0.003,
+        0.007,
+        Monotonicity(2295, 0.13, 0.011, 0.002),
+        ("<loose> & more",),
+        3,
+        9.5,
+        0,
     )
 
 

@@ -19,6 +19,7 @@ def evaluate(config: DictConfig) -> None:
     Raises:
         MoE2Error: a checkpoint, pool or budget that cannot be used.
     """
+    from moe2_pl.cli._certificate import certificate_options
     from moe2_pl.cli._evaluation import prepare, report_data
     from moe2_pl.cli._outputs import write_results
     from moe2_pl.gate import load_gate
@@ -32,5 +33,6 @@ def evaluate(config: DictConfig) -> None:
     data = ExpertOutputsDataModule(**loaded.data)
     setting = prepare(settings, pool, data)
     provenance = {"checkpoint": settings["checkpoint"], "command": f"python {shlex.join(sys.argv)}"}
-    result = report_data(setting, loaded.gate, settings["solver"], provenance, log.info)
+    certificate = certificate_options(settings, settings["checkpoint"])
+    result = report_data(setting, loaded.gate, settings["solver"], provenance, log.info, certificate)
     write_results(result, Path(settings["paths"]["output_dir"]))

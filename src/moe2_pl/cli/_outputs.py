@@ -3,7 +3,14 @@
 import logging
 from pathlib import Path
 
-from moe2_pl.report import ReportData, print_summary, write_frontier, write_frontier_by_category, write_report
+from moe2_pl.report import (
+    ReportData,
+    print_summary,
+    write_certificate,
+    write_frontier,
+    write_frontier_by_category,
+    write_report,
+)
 
 __all__ = ["write_results"]
 
@@ -11,10 +18,12 @@ log = logging.getLogger(__name__)
 
 
 def write_results(data: ReportData, folder: Path) -> None:
-    """Write frontier.csv, frontier_by_category.csv and report.html, and print the closing table."""
+    """Write frontier.csv, frontier_by_category.csv, certificate.csv and report.html, and print the closing table."""
     rows = [data.chosen, *(r for r in data.presets if r is not data.chosen), *data.grid]
     write_frontier(rows, folder / "frontier.csv")
     write_frontier_by_category(rows, folder / "frontier_by_category.csv")
+    if data.certificate is not None:
+        write_certificate(data.certificate, folder / "certificate.csv")
     report = write_report(data, folder / "report.html")
     print_summary(data)
     print(f"report: {report}")

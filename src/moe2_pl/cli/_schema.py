@@ -115,6 +115,14 @@ class SweepConf:
 
 
 @dataclass
+class CertificateConf:
+    mode: str = MISSING
+    frontier: int | None = None
+    random: int = 0
+    seeds: int = 1
+
+
+@dataclass
 class PathsConf:
     output_dir: str = MISSING
 
@@ -158,6 +166,7 @@ class EvaluateConf:
     solver: SolverConf = field(default_factory=SolverConf)
     budget: BudgetConf = field(default_factory=BudgetConf)
     sweep: SweepConf = field(default_factory=SweepConf)
+    certificate: CertificateConf = field(default_factory=CertificateConf)
     paths: PathsConf = field(default_factory=PathsConf)
 
 
@@ -175,6 +184,7 @@ class TrainConf:
     solver: SolverConf = field(default_factory=SolverConf)
     budget: BudgetConf = field(default_factory=BudgetConf)
     sweep: SweepConf = field(default_factory=SweepConf)
+    certificate: CertificateConf = field(default_factory=CertificateConf)
     trainer: TrainerConf = field(default_factory=TrainerConf)
     logger: dict[str, Any] = field(default_factory=dict)
     callbacks: dict[str, Any] = field(default_factory=dict)

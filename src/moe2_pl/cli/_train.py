@@ -44,6 +44,7 @@ def train(config: DictConfig) -> float | None:
     import lightning as L
     from hydra.utils import instantiate
 
+    from moe2_pl.cli._certificate import certificate_options
     from moe2_pl.cli._evaluation import prepare, report_data
     from moe2_pl.cli._outputs import write_results
     from moe2_pl.gate import load_gate
@@ -90,7 +91,8 @@ def train(config: DictConfig) -> float | None:
         "seed": str(config.seed),
         "command": f"python {shlex.join(sys.argv)}",
     }
-    result = report_data(setting, gate, settings["solver"], provenance, log.info)
+    certificate = certificate_options(settings, checkpoint)
+    result = report_data(setting, gate, settings["solver"], provenance, log.info, certificate)
     write_results(result, folder)
     for logger in loggers:
         if type(logger).__name__ == "WandbLogger":
@@ -136,9 +138,21 @@ def _build(config: DictConfig, settings: dict[str, Any], data: "ExpertOutputsDat
         forest=forest,
         optimizer=instantiate(config.gate.optimizer),
         scheduler=instantiate(config.gate.scheduler),
+        recipe=_recipe(settings),
     )
     try:
         gate.configure_optimizers()
     except (TypeError, ValueError) as error:
         raise ConfigError(f"gate.optimizer or gate.scheduler cannot be used: {error}") from error
     return gate
+
+
+def _recipe(settings: dict[str, Any]) -> dict[str, Any]:
+    """How this gate is trained, for gates that are retrained alike; what a fit is watched by is not part of it."""
+    stopping = settings["callbacks"].get("early_stopping") or {}
+    return {
+        "optimizer": settings["gate"]["optimizer"],
+        "scheduler": settings["gate"]["scheduler"],
+        "max_epochs": settings["trainer"]["max_epochs"],
+        "patience": stopping.get("patience", settings["trainer"]["max_epochs"]),
+    }

@@ -1,6 +1,7 @@
 """The gate: networks, objectives, the LightningModule that trains them, and routing with what it predicts."""
 
 from moe2_pl.gate._checkpoint import LoadedGate, load_gate
+from moe2_pl.gate._fit import fit_gate
 from moe2_pl.gate._module import GatingModule
 from moe2_pl.gate._networks import NETWORKS, build_network
 from moe2_pl.gate._objectives import (
@@ -9,6 +10,7 @@ from moe2_pl.gate._objectives import (
     brier_loss,
     build_objective,
     competence_loss,
+    expected_score_loss,
     mixture_loss,
 )
 from moe2_pl.gate._routing import Routing, route
@@ -24,6 +26,8 @@ __all__ = [
     "build_network",
     "build_objective",
     "competence_loss",
+    "expected_score_loss",
+    "fit_gate",
     "load_gate",
     "mixture_loss",
     "route",

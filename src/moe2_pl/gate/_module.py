@@ -42,6 +42,8 @@ class GatingModule(L.LightningModule):
         forest: options of :class:`Forest`; None for no forest. Needs ``competence``.
         optimizer: parameters → optimizer; AdamW where none is given.
         scheduler: optimizer → scheduler, stepped once an epoch; none where none is given.
+        recipe: how the gate is trained, as :func:`fit_gate` takes it; kept in the checkpoint, so that a certificate
+            can retrain alike.
 
     Raises:
         UnknownNameError, ConfigError: a network, objective or forest that does not exist, or its options.
@@ -56,6 +58,7 @@ class GatingModule(L.LightningModule):
         forest: Mapping[str, Any] | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
         scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
+        recipe: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec(**_tuples(spec))
@@ -70,6 +73,7 @@ class GatingModule(L.LightningModule):
                 "network": dict(network),
                 "objective": dict(objective),
                 "forest": None if forest is None else dict(forest),
+                "recipe": None if recipe is None else dict(recipe),
             }
         )
         self.objective = build_objective(**objective)
@@ -79,6 +83,7 @@ class GatingModule(L.LightningModule):
             )
         self.forest = None if forest is None else Forest(**forest)
         self.network = build_network(self.spec.width, len(self.model_ids), **network)
+        self.recipe = recipe
         self._optimizer = optimizer
         self._scheduler = scheduler
         self.register_buffer("mean", torch.zeros(self.spec.dense))

@@ -9,7 +9,15 @@ from torch.nn import functional
 
 from moe2_pl.errors import ConfigError, UnknownNameError
 
-__all__ = ["OBJECTIVES", "Objective", "brier_loss", "build_objective", "competence_loss", "mixture_loss"]
+__all__ = [
+    "OBJECTIVES",
+    "Objective",
+    "brier_loss",
+    "build_objective",
+    "competence_loss",
+    "expected_score_loss",
+    "mixture_loss",
+]
 
 
 def competence_loss(logits: Tensor, score: Tensor) -> Tensor:
@@ -57,6 +65,24 @@ def mixture_loss(logits: Tensor, log_p: Tensor) -> Tensor:
     return -torch.logsumexp(functional.log_softmax(logits, dim=-1) + log_p, dim=-1).mean()
 
 
+def expected_score_loss(logits: Tensor, score: Tensor) -> Tensor:
+    """Less the expected score of a router that draws its model from the weights, mean over members and queries.
+
+    With w = softmax(logits) over all models::
+
+        −Σ_j w_j(x) score_j
+
+    Args:
+        logits: [K, b, M].
+        score: [b, M] in [0, 1].
+
+    Example:
+        >>> expected_score_loss(torch.zeros(1, 1, 2), torch.tensor([[1.0, 0.0]])).item()
+        -0.5
+    """
+    return -(torch.softmax(logits, dim=-1) * score).sum(-1).mean()
+
+
 @dataclass(frozen=True)
 class Objective:
     """How logits become predictions, and their loss.
@@ -81,7 +107,8 @@ def _softmax(logits: Tensor) -> Tensor:
 
 
 _COMPETENCE_LOSSES = {"bce": competence_loss, "brier": brier_loss}
-OBJECTIVES = ("competence", "mixture")
+_WEIGHT_LOSSES = {"mixture": (mixture_loss, "log_p"), "expected_score": (expected_score_loss, "score")}
+OBJECTIVES = ("competence", *_WEIGHT_LOSSES)
 
 
 def build_objective(name: str = "competence", loss: str = "bce") -> Objective:
@@ -97,6 +124,7 @@ def build_objective(name: str = "competence", loss: str = "bce") -> Objective:
                 f"objective.loss is '{loss}'; competence needs a proper scoring rule: bce or brier"
             )
         return Objective(name, _COMPETENCE_LOSSES[loss], "score", torch.sigmoid, independent=True)
-    if name == "mixture":
-        return Objective(name, mixture_loss, "log_p", _softmax, independent=False)
+    if name in _WEIGHT_LOSSES:
+        weight_loss, target = _WEIGHT_LOSSES[name]
+        return Objective(name, weight_loss, target, _softmax, independent=False)
     raise UnknownNameError("objective", name, OBJECTIVES)

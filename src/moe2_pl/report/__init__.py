@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from moe2_pl.report._data import CategoryRow, FrontierRow, ReportData, SummaryRow
 
 if TYPE_CHECKING:
-    from moe2_pl.report._csv import write_frontier, write_frontier_by_category
+    from moe2_pl.report._csv import write_certificate, write_frontier, write_frontier_by_category
     from moe2_pl.report._html import write_report
     from moe2_pl.report._terminal import print_summary
     from moe2_pl.report._wandb import log_to_wandb
@@ -22,6 +22,7 @@ __all__ = [
     "SummaryRow",
     "log_to_wandb",
     "print_summary",
+    "write_certificate",
     "write_frontier",
     "write_frontier_by_category",
     "write_report",
@@ -30,6 +31,7 @@ __all__ = [
 _HOME = {
     "log_to_wandb": "_wandb",
     "print_summary": "_terminal",
+    "write_certificate": "_csv",
     "write_frontier": "_csv",
     "write_frontier_by_category": "_csv",
     "write_report": "_html",

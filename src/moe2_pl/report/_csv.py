@@ -1,4 +1,4 @@
-"""``frontier.csv`` and ``frontier_by_category.csv``: the frontier with every digit, for other programs.
+"""``frontier.csv``, ``frontier_by_category.csv``, ``certificate.csv``: every digit, for other programs.
 
 Numbers are written in full precision; ``inf`` stands for no limit, ``nan`` for a figure that does not exist
 or a limit that differs between categories. A list in a cell is joined by ``' + '``.
@@ -8,12 +8,16 @@ import csv
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from moe2_pl.report._data import CategoryRow, FrontierRow
+from moe2_pl.report._data import FrontierRow
 from moe2_pl.report._files import replacing
 from moe2_pl.report._format import listing
 
-__all__ = ["Table", "frontier_table", "write_frontier", "write_frontier_by_category"]
+__all__ = ["Table", "frontier_table", "write_certificate", "write_frontier", "write_frontier_by_category"]
+
+if TYPE_CHECKING:
+    from moe2_pl.certificate import Certificate
 
 Cell = str | int | float
 Table = tuple[list[str], list[list[Cell]]]
@@ -23,6 +27,10 @@ _FRONTIER = (
     *_BUDGET,
     *("status", "planned", "gap", "experts", "devices", "score", "energy_j", "latency_s", "overloaded"),
     *("best_single", "best_single_score", "lookup_score", "lookup_on_subset_score", "family_oracle_score"),
+)
+_CERTIFICATE = (
+    *("kind", "label", "experts", "queries", "seeds", "reused", "retrained", "objective"),
+    *("regret", "low", "high", "same_regret", "same_low", "same_high"),
 )
 _CATEGORY = ("queries", "allowed", "score", "lookup_score", "energy_j", "latency_s")
 
@@ -69,6 +77,20 @@ def write_frontier_by_category(rows: Sequence[FrontierRow], path: Path) -> Path:
     return _write((header + [f"share_{name}" for name in experts], lines), path)
 
 
+def write_certificate(certificate: "Certificate", path: Path) -> Path:
+    """Writes one line per measured subset, with the attributes of :class:`moe2_pl.certificate.RegretRow`.
+
+    Args:
+        certificate: what was measured.
+        path: where to write.
+
+    Returns:
+        ``path``.
+    """
+    lines = [_cells(row, _CERTIFICATE) for row in certificate.rows]
+    return _write(([*_CERTIFICATE], lines), path)
+
+
 def frontier_table(rows: Sequence[FrontierRow]) -> Table:
     """Flattens rows to a header and one line a budget.
 
@@ -89,7 +111,7 @@ def frontier_table(rows: Sequence[FrontierRow]) -> Table:
     return header, lines
 
 
-def _cells(row: FrontierRow | CategoryRow, columns: Iterable[str]) -> list[Cell]:
+def _cells(row: object, columns: Iterable[str]) -> list[Cell]:
     values = (getattr(row, name) for name in columns)
     return [listing(value) if isinstance(value, tuple) else value for value in values]
 

@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from moe2_pl.certificate import Certificate
 
 __all__ = ["CategoryRow", "FrontierRow", "ReportData", "SummaryRow"]
 
@@ -119,6 +123,7 @@ class ReportData:
         provenance: what made the figures: source, licence, hashes, seeds, versions, command.
         notes: sentences that must stand beside the figures (assumed output lengths, budgets are on means, …).
         timings_s: stage → seconds.
+        certificate: what reusing the gate costs, measured; None where it was off.
     """
 
     title: str
@@ -137,3 +142,4 @@ class ReportData:
     provenance: Mapping[str, str]
     notes: tuple[str, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)
+    certificate: "Certificate | None" = None

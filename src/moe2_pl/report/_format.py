@@ -5,10 +5,25 @@ A figure that does not exist (NaN) reads as a dash, a limit that does not bind (
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from moe2_pl.report._data import FrontierRow
 
-__all__ = ["MISSING", "budget_text", "limit", "listing", "quantity", "rho", "score", "signed", "status_text"]
+if TYPE_CHECKING:
+    from moe2_pl.certificate import Certificate
+
+__all__ = [
+    "MISSING",
+    "budget_text",
+    "certificate_text",
+    "limit",
+    "listing",
+    "quantity",
+    "rho",
+    "score",
+    "signed",
+    "status_text",
+]
 
 MISSING = "–"
 
@@ -51,6 +66,25 @@ def quantity(value: float, unit: str) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f} {unit}"
     return f"{value:.3g} {unit}"
+
+
+def certificate_text(found: "Certificate") -> str:
+    """What a certificate says, in two or three sentences."""
+    if not found.rows:
+        return "Preservation: no subset was measured."
+    seeds = f"{found.rows[0].seeds} seed{'s' if found.rows[0].seeds > 1 else ''}"
+    worst = found.worst
+    where = worst.label if worst.kind == "frontier" else f"random {worst.label}"
+    falls = found.monotonicity
+    text = (
+        f"Preservation ({found.mode}, {seeds}): mean regret {signed(found.mean_regret)} "
+        f"({signed(found.mean_low)} to {signed(found.mean_high)}), largest {signed(worst.regret)} ({where}), on "
+        f"{len(found.rows)} subset{'s' if len(found.rows) > 1 else ''}. Adding a model lowers the held-out score in "
+        f"{falls.falls:.0%} of {falls.pairs:,} cases, by {falls.largest_fall:.3f} at most."
+    )
+    if found.uncovered:
+        text += f" {len(found.uncovered)} of the frontier's {found.frontier} subsets are not covered."
+    return text
 
 
 def limit(value: float, unit: str) -> str:

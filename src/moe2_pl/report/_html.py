@@ -9,6 +9,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from moe2_pl.report import _format, _view
+from moe2_pl.report._certificate_figure import certificate_panel
 from moe2_pl.report._data import ReportData
 from moe2_pl.report._deployment_figures import (
     calibration_panel,
@@ -53,7 +54,15 @@ def write_report(data: ReportData, path: Path) -> Path:
 
 def panels(data: ReportData) -> dict[str, Panel]:
     """Every figure of the report by its key, in the order of the page."""
-    makers = (frontier_panel, map_panel, category_panel, routing_panel, utilisation_panel, calibration_panel)
+    makers = (
+        frontier_panel,
+        map_panel,
+        category_panel,
+        routing_panel,
+        utilisation_panel,
+        calibration_panel,
+        certificate_panel,
+    )
     return {panel.key: panel for panel in (make(data) for make in makers)}
 
 

@@ -19,7 +19,7 @@ _SUMMARY = ("router", "score", "energy_j", "latency_s", "utilisation", "experts"
 def log_to_wandb(logger_or_run: Any, data: ReportData) -> None:
     """Logs a report's figures to a W&B run.
 
-    Metrics are logged, and so stand in the run's summary, as ``chosen/…`` and ``<budget>/…``;
+    Metrics are logged, and so stand in the run's summary, as ``chosen/…``, ``<budget>/…`` and ``certificate/…``;
     ``frontier`` and ``summary_table`` are tables; every figure of the HTML report
     is an interactive chart ``figures/<key>``.
 
@@ -68,4 +68,12 @@ def _metrics(data: ReportData) -> dict[str, float | int | str]:
             "family_oracle_score": row.family_oracle_score,
         }
         figures |= {f"{row.budget}/{name}": value for name, value in values.items() if math.isfinite(value)}
+    if data.certificate is not None and data.certificate.rows:
+        found = data.certificate
+        figures |= {
+            "certificate/mean_regret": found.mean_regret,
+            "certificate/largest_regret": found.worst.regret,
+            "certificate/monotonicity_falls": found.monotonicity.falls,
+            "certificate/largest_fall": found.monotonicity.largest_fall,
+        }
     return figures

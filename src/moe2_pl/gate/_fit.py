@@ -1,0 +1,79 @@
+"""Training a gate from a recipe of plain values, away from any configuration: for certificates and benchmarks."""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+from hydra.utils import instantiate
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.utilities.seed import isolate_rng
+
+from moe2_pl.gate._checkpoint import load_gate
+from moe2_pl.gate._module import GatingModule
+from moe2_pl.outputs import ExpertOutputsDataModule
+
+__all__ = ["fit_gate"]
+
+
+def fit_gate(
+    data: ExpertOutputsDataModule,
+    *,
+    network: Mapping[str, Any],
+    objective: Mapping[str, Any],
+    forest: Mapping[str, Any] | None,
+    recipe: Mapping[str, Any],
+    seed: int,
+) -> GatingModule:
+    """Train a gate and return it frozen, at its best epoch on validation queries.
+
+    The caller's random state is left as it was.
+
+    Args:
+        data: outputs and split.
+        network, objective, forest: as for :class:`GatingModule`.
+        recipe: ``optimizer`` and optionally ``scheduler`` as Hydra nodes (``_target_``, ``_partial_``),
+            ``max_epochs``, ``patience``.
+        seed: of weights, batches and trees.
+    """
+    with isolate_rng(), tempfile.TemporaryDirectory() as folder, _quiet():
+        L.seed_everything(seed, verbose=False)
+        gate = GatingModule(
+            data.spec,
+            data.outputs.model_id,
+            network,
+            objective,
+            forest,
+            instantiate(recipe["optimizer"]),
+            instantiate(recipe.get("scheduler")),
+            recipe,
+        )
+        keep = ModelCheckpoint(dirpath=folder, filename="gate", monitor="val/loss")
+        trainer = L.Trainer(
+            max_epochs=recipe["max_epochs"],
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            devices=1,
+            callbacks=[EarlyStopping("val/loss", patience=recipe["patience"]), keep],
+        )
+        trainer.fit(gate, datamodule=data)
+        return load_gate(keep.best_model_path).gate
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Dozens of small fits would each tell of absent GPUs and of workers that arrays in memory do not need."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
