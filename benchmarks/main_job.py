@@ -1,6 +1,5 @@
-"""The main job's figures, side by side in one run: python benchmarks/main_job.py [routing|budgets|loop|job].
+"""The main job's figures, side by side in one run: python benchmarks/main_job.py [job|budgets|loop].
 
-routing  held-out score on the full pool, five random 60/15/25 splits
 budgets  the 144-budget sweep: its time, and MoE² against the lookup at every budget
 loop     Lightning's loop against a bare PyTorch loop that does the same steps
 job      train.py and --help as whole processes: wall time and peak memory
@@ -21,9 +20,7 @@ import lightning as L
 import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
-from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
-from sklearn.neighbors import KNeighborsRegressor
 
 from moe2_pl.cli._evaluation import Setting, prepare, report_data
 from moe2_pl.cli._realise import HeldOut
@@ -35,7 +32,6 @@ from moe2_pl.selection import FacilityLocation, sweep
 
 ROOT = Path(__file__).parents[1]
 SEEDS = range(5)
-NEIGHBOURS = 40
 
 
 def configuration(*overrides: str) -> DictConfig:
@@ -71,49 +67,6 @@ def held_out(setting: Setting) -> HeldOut:
     test = setting.data.split.test
     score = setting.pool.expand(setting.outputs.score[test])
     return HeldOut(score, setting.outputs.category[test], setting.costs.rows(test), setting.planner)
-
-
-def routing() -> None:
-    config = configuration()
-    found: dict[str, list[float]] = {}
-    for seed in SEEDS:
-        setting = setting_of(config, seed)
-        train, validation, test = setting.data.split
-        scores, routed = setting.outputs.score, held_out(setting)
-
-        def everything(rank: NDArray[np.float64], routed: HeldOut = routed) -> float:
-            return float(routed.everything(rank).score.mean())
-
-        known = np.concatenate([train, validation])
-        single = int(scores[known].mean(0).argmax())
-        knn = KNeighborsRegressor(NEIGHBOURS).fit(setting.data.features(train), scores[train])
-        gates = {
-            name: fit(configuration(*overrides), setting.data, seed)
-            for name, overrides in {
-                "competence, gate=blend": (),
-                "competence, gate=mlp": ("gate=mlp",),
-                "mixture, gate=mlp": ("gate=mlp", "objective=mixture"),
-            }.items()
-        }
-        results = {
-            "best single": float(scores[test, single].mean()),
-            "lookup by application": everything(setting.baselines["lookup"].rank),
-            f"k-nearest neighbours, k = {NEIGHBOURS}": everything(
-                knn.predict(setting.data.features(test)).astype(float)
-            ),
-            "family oracle": everything(setting.baselines["family_oracle"].rank),
-            "oracle": everything(routed.score),
-        } | {
-            f"MoE² gate, {name}": everything(
-                setting.pool.expand(gate.predict(setting.data.features(test)).numpy())
-            )
-            for name, gate in gates.items()
-        }
-        for name, value in results.items():
-            found.setdefault(name, []).append(value)
-    print("held-out score, full pool, mean ± sd of five splits")
-    for name, values in sorted(found.items(), key=lambda item: np.mean(item[1])):
-        print(f"  {name:36s} {np.mean(values):.4f} ± {np.std(values):.4f}")
 
 
 def budgets() -> None:
@@ -243,7 +196,7 @@ def job() -> None:
 def main() -> None:
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    parts = {"job": job, "routing": routing, "budgets": budgets, "loop": loop}
+    parts = {"job": job, "budgets": budgets, "loop": loop}
     for name in sys.argv[1:]:
         if name not in parts:
             raise SystemExit(f"no part '{name}'; there are {', '.join(parts)}")

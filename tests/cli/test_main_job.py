@@ -185,6 +185,7 @@ def test_multirun_trains_once_for_each_combination(tmp_path):
         "objective=competence,mixture",
         "seed=0,1",
         "logger=csv",
+        "certificate=off",
         f"hydra.sweep.dir={tmp_path}",
     )
     assert done.returncode == 0, done.stderr
@@ -197,6 +198,7 @@ def test_multirun_in_parallel_leaves_one_folder_per_job(tmp_path):
         "-m",
         "objective=competence,mixture",
         "logger=csv",
+        "certificate=off",
         "trainer.max_epochs=2",
         "sweep.energy_points=0",
         "hydra/launcher=joblib",

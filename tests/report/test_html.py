@@ -110,7 +110,7 @@ def test_an_infeasible_budget_recommends_nothing_and_names_the_nearest(
     assert "energy ≤ 1 J, latency ≤ 0.1 s" in answer
     assert "<li>" not in answer
     assert "nearest looser budget of this run that can be met: energy ≤" in answer
-    assert set(specs) == {"frontier", "map", "utilisation", "calibration"}
+    assert set(specs) == {"frontier", "map", "utilisation", "calibration", "certificate"}
 
 
 def test_without_a_grid_the_named_budgets_stand_in(data: ReportData, tmp_path: Path) -> None:

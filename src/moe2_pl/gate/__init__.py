@@ -1,5 +1,6 @@
 """The gate: networks, objectives, the LightningModule that trains them, and routing with what it predicts."""
 
+from moe2_pl.gate._calibration import expected_calibration_error
 from moe2_pl.gate._checkpoint import LoadedGate, load_gate
 from moe2_pl.gate._fit import fit_gate
 from moe2_pl.gate._module import GatingModule
@@ -26,6 +27,7 @@ __all__ = [
     "build_network",
     "build_objective",
     "competence_loss",
+    "expected_calibration_error",
     "expected_score_loss",
     "fit_gate",
     "load_gate",
