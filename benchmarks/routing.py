@@ -270,7 +270,7 @@ def compare(arguments: argparse.Namespace) -> None:
     scores: dict[str, list[Floats]] = {}
     areas: dict[str, list[float]] = {}
     seconds: dict[str, float] = {}
-    errors: dict[str, list[float]] = {}
+    errors: dict[str, list[list[float]]] = {}
 
     def note(name: str, setting: Setting, ranks: Ranks, took: float) -> None:
         rank = setting.pool.expand(ranks[1])
@@ -293,7 +293,11 @@ def compare(arguments: argparse.Namespace) -> None:
             note(name, setting, tuple(p.double().numpy() for p in predicted), took)
             if gate.objective.independent:
                 score = torch.from_numpy(setting.outputs.score[test])
-                errors.setdefault(name, []).append(expected_calibration_error(predicted[1], score))
+                gate.temperature.fill_(1.0)
+                before = gate.predict(setting.data.features(test))
+                errors.setdefault(name, []).append(
+                    [expected_calibration_error(q, score) for q in (before, predicted[1])]
+                )
         for key, name in (("lookup", "lookup"), ("family_oracle", "family oracle")):
             router = setting.baselines[key]
             scores.setdefault(name, []).append(held_out(setting).everything(router.rank).score)
@@ -319,7 +323,7 @@ def compare(arguments: argparse.Namespace) -> None:
         )
         cells = [
             f"{np.mean(areas[name]):.4f}" if name in areas else "",
-            f"{np.mean(errors[name]):.3f}" if name in errors else "",
+            "{:.3f} → {:.3f}".format(*np.mean(errors[name], axis=0)) if name in errors else "",
             f"{seconds[name]:.1f}" if name in seconds else "",
         ]
         print(f"| {name} | {np.mean(means):.4f} ± {np.std(means):.4f} | {versus} | {' | '.join(cells)} |")

@@ -279,7 +279,7 @@ def _interval(difference: Floats) -> tuple[float, float]:
 def _state_hash(gate: GatingModule) -> str:
     total = hashlib.sha256(repr(sorted(gate.hparams.items())).encode())
     for name, tensor in sorted(gate.state_dict().items()):
-        if not name.startswith("val_metrics."):
+        if not name.startswith("val_"):
             total.update(name.encode())
             total.update(tensor.cpu().contiguous().numpy().tobytes())
     return total.hexdigest()

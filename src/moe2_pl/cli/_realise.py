@@ -137,6 +137,7 @@ class HeldOut:
             experts=solution.experts,
             devices=tuple(pool.device_names[d] for d in solution.devices),
             score=float(moe2.score.mean()),
+            score_half_width=_half_width(moe2.score),
             energy_j=float(moe2.energy_j.mean()),
             latency_s=float(moe2.latency_s.mean()),
             utilisation={pool.device_names[d]: float(moe2.utilisation[d]) for d in solution.devices},
@@ -184,6 +185,11 @@ def best_single(problem: SelectionProblem, budget: Budget) -> int | None:
 
 def _mean(values: Floats) -> float:
     return float(values.mean()) if len(values) else float("nan")
+
+
+def _half_width(values: Floats) -> float:
+    """Half of the normal 95 % interval of a mean."""
+    return float(1.96 * values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
 def _common(limits: Floats) -> float:

@@ -1,6 +1,6 @@
 """The gate: networks, objectives, the LightningModule that trains them, and routing with what it predicts."""
 
-from moe2_pl.gate._calibration import expected_calibration_error
+from moe2_pl.gate._calibration import expected_calibration_error, temper
 from moe2_pl.gate._checkpoint import LoadedGate, load_gate
 from moe2_pl.gate._fit import fit_gate
 from moe2_pl.gate._module import GatingModule
@@ -33,4 +33,5 @@ __all__ = [
     "load_gate",
     "mixture_loss",
     "route",
+    "temper",
 ]

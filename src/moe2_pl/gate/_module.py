@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from moe2_pl.errors import CheckpointError, ConfigError, DataError
+from moe2_pl.gate._calibration import TEMPERATURES, temper
 from moe2_pl.gate._forest import Forest
 from moe2_pl.gate._networks import build_network
 from moe2_pl.gate._objectives import build_objective
@@ -32,7 +33,8 @@ class GatingModule(L.LightningModule):
     ``competence`` the logits are an offset, the log-odds of the category's mean score shrunk towards the
     global mean, plus the network's. A forest, if there is one, is grown before the first step on what the
     category's mean leaves over; the prediction is (1 − a) · network + a · forest, with a chosen by the
-    loss on the validation part, after every epoch.
+    loss on the validation part, after every epoch, and with it one temperature for all models that makes a
+    competence of .7 mean a score of .7.
 
     Args:
         spec: what stands in a row of features, as :class:`FeatureSpec` or its dict.
@@ -99,6 +101,10 @@ class GatingModule(L.LightningModule):
         # One pair of loss and score for each share that validation compares.
         self.val_metrics = nn.ModuleList(nn.ModuleList((MeanMetric(), MeanMetric())) for _ in shares)
         self._val_forest: dict[int, Tensor] = {}
+        self.register_buffer("temperature", torch.tensor(1.0))
+        self.temperature: Tensor
+        self.val_temperature = nn.ModuleList(MeanMetric() for _ in TEMPERATURES)
+        self._val_batches: list[dict[str, Tensor]] = []
 
     def setup(self, stage: str) -> None:
         """Take feature statistics and the prior from the training part, before the first step."""
@@ -183,9 +189,9 @@ class GatingModule(L.LightningModule):
             with torch.no_grad():
                 features = features.to(self.mean)
                 network = self.objective.activation(self(features)).mean(0)
-                if self.forest is None or self.share == 0:
-                    return network
-                return torch.lerp(network, self._forest_score(features), self.share)
+                if self.forest is not None and self.share > 0:
+                    network = torch.lerp(network, self._forest_score(features), self.share)
+                return temper(network, self.temperature) if self.objective.independent else network
         finally:
             self.train(was_training)
 
@@ -266,6 +272,8 @@ class GatingModule(L.LightningModule):
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Loss, and the score of routing each query to the arg max over all models, for each share of the forest."""
         logits = self(batch["features"])
+        if self.objective.independent:
+            self._val_batches.append({"network": self.objective.activation(logits).mean(0), **batch})
         if self.forest is None:
             self._validate(
                 0, self.objective.loss(logits, batch[self.objective.target]), logits, batch["score"]
@@ -293,13 +301,33 @@ class GatingModule(L.LightningModule):
         found = [(float(loss.compute()), float(score.compute())) for loss, score in self._metrics()]
         best = min(range(len(found)), key=lambda k: found[k][0])
         self.share.fill_(_SHARES[best])
+        self.temperature.fill_(self._best_temperature())
         self.log("val/loss", found[best][0], prog_bar=True)
         self.log("val/score", found[best][1], prog_bar=True)
         if self.forest is not None:
             self.log("val/forest_share", self.share)
+        if self.objective.independent:
+            self.log("val/temperature", self.temperature)
         for pair in self._metrics():
             for metric in pair:
                 metric.reset()
+
+    def _best_temperature(self) -> float:
+        """The temperature with the least loss on this epoch's validation queries; 1 for weights."""
+        batches, self._val_batches = self._val_batches, []
+        for index, batch in enumerate(batches):
+            q = batch["network"]
+            if self.forest is not None:
+                q = torch.lerp(q, self._val_forest[index], self.share)
+            for temperature, metric in zip(TEMPERATURES, self.val_temperature, strict=True):
+                logits = torch.logit(temper(q, temperature), eps=1e-4)[None]
+                metric.update(self.objective.loss(logits, batch[self.objective.target]), len(q))  # type: ignore[operator]
+        if not batches:
+            return 1.0
+        losses = [float(metric.compute()) for metric in self.val_temperature]  # type: ignore[operator]
+        for metric in self.val_temperature:
+            metric.reset()  # type: ignore[operator]
+        return TEMPERATURES[min(range(len(losses)), key=lambda k: losses[k])]
 
     def on_fit_end(self) -> None:
         """Forget what only the fit needed."""

@@ -25,7 +25,18 @@ Table = tuple[list[str], list[list[Cell]]]
 _BUDGET = ("budget", "energy_budget_j", "latency_budget_s")
 _FRONTIER = (
     *_BUDGET,
-    *("status", "planned", "gap", "experts", "devices", "score", "energy_j", "latency_s", "overloaded"),
+    *(
+        "status",
+        "planned",
+        "gap",
+        "experts",
+        "devices",
+        "score",
+        "score_half_width",
+        "energy_j",
+        "latency_s",
+        "overloaded",
+    ),
     *("best_single", "best_single_score", "lookup_score", "lookup_on_subset_score", "family_oracle_score"),
 )
 _CERTIFICATE = (

@@ -58,6 +58,7 @@ class FrontierRow:
             with the subset it chose itself; NaN where there is none (no families known, say).
         lookup_on_subset_score: the lookup's score on this row's subset.
         categories: one row per category.
+        score_half_width: half of the 95 % interval of ``score``, 1.96 standard errors over held-out queries.
     """
 
     budget: str
@@ -78,6 +79,7 @@ class FrontierRow:
     family_oracle_score: float
     lookup_on_subset_score: float
     categories: tuple[CategoryRow, ...] = ()
+    score_half_width: float = float("nan")
 
     @property
     def feasible(self) -> bool:

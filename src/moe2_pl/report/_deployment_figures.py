@@ -6,7 +6,7 @@ from statistics import fmean
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from moe2_pl.report._data import CategoryRow, FrontierRow, ReportData
-from moe2_pl.report._format import rho, signed
+from moe2_pl.report._format import interval, rho, signed
 from moe2_pl.report._panel import (
     INK,
     LOOKUP,
@@ -167,7 +167,7 @@ def calibration_panel(data: ReportData) -> Panel:
     if data.planned_unit == "score" and data.chosen.feasible:
         caption += (
             f" The chosen deployment was planned at {data.chosen.planned:.3f} on validation queries and realised "
-            f"{data.chosen.score:.3f}."
+            f"{interval(data.chosen.score, data.chosen.score_half_width)} on held-out ones."
         )
     ends = {
         _PREDICTED: [p for p, _ in data.calibration.values()],

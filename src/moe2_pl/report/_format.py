@@ -16,6 +16,7 @@ __all__ = [
     "MISSING",
     "budget_text",
     "certificate_text",
+    "interval",
     "limit",
     "listing",
     "quantity",
@@ -66,6 +67,18 @@ def quantity(value: float, unit: str) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f} {unit}"
     return f"{value:.3g} {unit}"
+
+
+def interval(at: float, half_width: float) -> str:
+    """A score with its 95 % interval, where there is one.
+
+    Example:
+        >>> interval(0.609, 0.0121), interval(0.609, float("nan"))
+        ('0.609 (0.597 to 0.621)', '0.609')
+    """
+    if math.isnan(half_width):
+        return score(at)
+    return f"{score(at)} ({score(at - half_width)} to {score(at + half_width)})"
 
 
 def certificate_text(found: "Certificate") -> str:

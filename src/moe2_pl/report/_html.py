@@ -76,6 +76,7 @@ def _environment() -> Environment:
     )
     env.filters |= {
         "score": _format.score,
+        "interval": _format.interval,
         "signed": _format.signed,
         "quantity": _format.quantity,
         "limit": _format.limit,
