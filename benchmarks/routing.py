@@ -225,6 +225,7 @@ GATES = {
     "MoE², gate=blend (default)": (),
     "MoE², gate=mlp": ("gate=mlp",),
     "MoE², gate=linear": ("gate=linear",),
+    "MoE², gate=two_tower": ("gate=two_tower",),
     "MoE², mixture": ("gate=mlp", "objective=mixture"),
     "MoE², expected_score": ("gate=mlp", "objective=expected_score"),
 }

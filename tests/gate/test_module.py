@@ -46,8 +46,8 @@ def fitted(tmp_path_factory):
     return fit(tmp_path_factory.mktemp("fit"))
 
 
-@pytest.mark.parametrize("objective", ["competence", "mixture"])
-@pytest.mark.parametrize("network", [{"name": "linear"}, SMALL])
+@pytest.mark.parametrize("objective", ["competence", "mixture", "expected_score"])
+@pytest.mark.parametrize("network", [{"name": "linear"}, SMALL, {**SMALL, "name": "two_tower", "width": 8}])
 def test_a_trained_gate_routes_better_than_the_best_single_model(tmp_path, objective, network):
     _, data, path = fit(tmp_path, objective={"name": objective}, network=network)
     gate = load_gate(path).gate

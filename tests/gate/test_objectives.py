@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from moe2_pl.errors import MoE2Error
-from moe2_pl.gate import brier_loss, build_objective, competence_loss, mixture_loss
+from moe2_pl.gate import brier_loss, build_objective, competence_loss, expected_score_loss, mixture_loss
 
 
 @pytest.mark.parametrize("loss", [competence_loss, brier_loss])
@@ -29,6 +29,12 @@ def test_the_mixture_loss_is_the_negative_log_of_the_weighted_likelihood():
     logits = torch.log(torch.tensor([[[0.25, 0.75]]]))
     log_p = torch.log(torch.tensor([[0.8, 0.4]]))
     assert mixture_loss(logits, log_p).item() == pytest.approx(-math.log(0.25 * 0.8 + 0.75 * 0.4), abs=1e-6)
+
+
+def test_the_expected_score_is_that_of_drawing_a_model_from_the_weights():
+    logits = torch.log(torch.tensor([[[0.25, 0.75]], [[0.5, 0.5]]]))
+    score = torch.tensor([[1.0, 0.4]])
+    assert expected_score_loss(logits, score).item() == pytest.approx(-(0.55 + 0.7) / 2)
 
 
 def test_names_that_stand_for_nothing_are_refused():

@@ -42,7 +42,7 @@ def load_gate(path: str | Path) -> LoadedGate:
         gate.load_state_dict(content["state_dict"])
     except (TypeError, RuntimeError) as error:
         raise CheckpointError(
-            f"'{path}' does not hold a gate of this release: {str(error).splitlines()[0]}"
+            f"'{path}' does not hold a gate of this release: {' '.join(str(error).split())[:200]}"
         ) from error
     gate.freeze()
     return LoadedGate(gate, dict(content["datamodule_hyper_parameters"]))

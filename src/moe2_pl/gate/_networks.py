@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from moe2_pl.errors import ConfigError, UnknownNameError
 
-__all__ = ["NETWORKS", "Linear", "Mlp", "build_network"]
+__all__ = ["NETWORKS", "Linear", "Mlp", "TwoTower", "build_network"]
 
 
 class _MemberLinear(nn.Module):
@@ -85,7 +85,43 @@ class Mlp(nn.Module):
         return logits
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"linear": Linear, "mlp": Mlp}
+class TwoTower(nn.Module):
+    """Queries and models as vectors in one space: logit = query · model + bias, [b, inputs] → [K, b, outputs].
+
+    Like :class:`Mlp` up to its hidden layer, whose units are then mapped to ``width`` numbers a query; each model has
+    a learned vector of that width, so that a pool of many models stays small.
+
+    Args:
+        inputs, outputs, hidden, dropout, input_dropout, members: as in :class:`Mlp`.
+        width: of the shared space.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: int = 256,
+        width: int = 64,
+        dropout: float = 0.3,
+        input_dropout: float = 0.1,
+        members: int = 3,
+    ) -> None:
+        super().__init__()
+        if width < 1:
+            raise ConfigError(f"gate.network.width is {width}; need at least 1")
+        self.query = Mlp(inputs, width, hidden, dropout, input_dropout, members)
+        # The tower's own end is not near zero: the models' vectors are, so that training starts at the prior.
+        nn.init.normal_(self.query.head.weight, std=hidden**-0.5)
+        self.model = _MemberLinear(members, width, outputs)
+        nn.init.normal_(self.model.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [K, b, outputs] of standardised features x [b, inputs]."""
+        logits: Tensor = self.model(self.query(x))
+        return logits
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"linear": Linear, "mlp": Mlp, "two_tower": TwoTower}
 
 
 def build_network(inputs: int, outputs: int, name: str = "mlp", **options: Any) -> nn.Module:
