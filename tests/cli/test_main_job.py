@@ -127,6 +127,7 @@ def test_evaluate_answers_one_budget_without_training(main_job, tmp_path):
         f"checkpoint={checkpoint}",
         "budget.energy_j=2000",
         "budget.latency_s=25",
+        "certificate=off",
         f"hydra.run.dir={tmp_path}",
     )
     assert done.returncode == 0, done.stderr
