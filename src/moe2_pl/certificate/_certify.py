@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moe2_pl.certificate._cache import Arrays, Cache, digest
 from moe2_pl.certificate._monotonicity import Monotonicity, monotonicity
 from moe2_pl.certificate._subsets import Subset
 from moe2_pl.errors import CheckpointError
 from moe2_pl.gate import OBJECTIVES, GatingModule, build_objective, fit_gate, route
-from moe2_pl.outputs import ExpertOutputsDataModule
+from moe2_pl.outputs import ArrayCache, Arrays, ExpertOutputsDataModule, digest
 from moe2_pl.pool import ExpertPool
 
 __all__ = ["Certificate", "RegretRow", "certify"]
@@ -133,7 +132,7 @@ def certify(
             "the checkpoint does not say how its gate was trained; train it again, or give certificate=off"
         )
     started = time.perf_counter()
-    bench = _Bench(gate, data, pool, energy_j, Cache(cache))
+    bench = _Bench(gate, data, pool, energy_j, ArrayCache(cache))
     covered = list(frontier if most_frontier is None else frontier[:most_frontier])
     rows, differences, from_disk = [], [], 0
     for number, subset in enumerate(subsets := [*covered, *random], 1):
@@ -175,7 +174,7 @@ class _Bench:
         data: ExpertOutputsDataModule,
         pool: ExpertPool,
         energy_j: Floats,
-        cache: Cache,
+        cache: ArrayCache,
     ) -> None:
         self.gate, self.data, self.pool, self.cache = gate, data, pool, cache
         self.outputs = data.outputs.select_experts(pool.model_ids)

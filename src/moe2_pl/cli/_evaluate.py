@@ -30,7 +30,7 @@ def evaluate(config: DictConfig) -> None:
     pool = ExpertPool.from_mapping(settings["expert_pool"])
     loaded = load_gate(settings["checkpoint"])
     # The split must be the one that the gate was trained with, or held-out queries would be training ones.
-    data = ExpertOutputsDataModule(**loaded.data)
+    data = ExpertOutputsDataModule(**{**loaded.data, "categories": loaded.gate.spec.categories})
     setting = prepare(settings, pool, data)
     provenance = {"checkpoint": settings["checkpoint"], "command": f"python {shlex.join(sys.argv)}"}
     certificate = certificate_options(settings, settings["checkpoint"])

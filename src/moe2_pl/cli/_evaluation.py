@@ -207,7 +207,7 @@ def _gate_router(setting: Setting, gate: GatingModule) -> tuple[Router, str]:
     if gate.objective.independent:
         utility, unit = FacilityLocation(predict(validation)), "score"
     else:
-        log_p = setting.pool.expand(log_likelihood(setting.outputs.rows(validation)))
+        log_p = setting.pool.expand(log_likelihood(setting.outputs, validation))
         utility, unit = MixtureLikelihood(predict(validation).clip(min=1e-12), log_p), "nats"
     problem = setting.planner.problem(utility, setting.outputs.category[validation])
     return Router("MoE²", problem, predict(test)), unit

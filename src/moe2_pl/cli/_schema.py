@@ -81,6 +81,7 @@ class GateConf:
     forest: Any = None
     optimizer: Any = None
     scheduler: Any = None
+    extend_from: str | None = None
 
 
 @dataclass

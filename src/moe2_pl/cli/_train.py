@@ -126,6 +126,10 @@ def _build(config: DictConfig, settings: dict[str, Any], data: "ExpertOutputsDat
 
     from moe2_pl.gate import GatingModule, build_objective
 
+    make = {key: instantiate(config.gate[key]) for key in ("optimizer", "scheduler")}
+    if config.gate.extend_from is not None:
+        gate = _extended(config.gate.extend_from, data, **make, recipe=_recipe(settings))
+        return _usable(gate)
     forest = settings["gate"]["forest"]
     if forest is not None and not build_objective(**settings["objective"]).independent:
         log.info("gate.forest stands aside: objective '%s' has weights, no scores", config.objective.name)
@@ -136,10 +140,36 @@ def _build(config: DictConfig, settings: dict[str, Any], data: "ExpertOutputsDat
         network=settings["gate"]["network"],
         objective=settings["objective"],
         forest=forest,
-        optimizer=instantiate(config.gate.optimizer),
-        scheduler=instantiate(config.gate.scheduler),
+        **make,
         recipe=_recipe(settings),
     )
+    return _usable(gate)
+
+
+def _extended(checkpoint: str, data: "ExpertOutputsDataModule", **how: Any) -> Any:
+    """The gate of a checkpoint with heads for the models that it does not know yet.
+
+    Raises:
+        ConfigError: settings of the data other than the checkpoint's, or nothing to add.
+    """
+    from moe2_pl.gate import GatingModule, load_gate
+
+    loaded = load_gate(checkpoint)
+    for key in ("encoder", "category", "split", "fractions", "split_seed"):
+        if loaded.data[key] != data.hparams[key]:
+            # Another split would put queries that the frozen heads were trained on among the held-out ones.
+            raise ConfigError(
+                f"gate.extend_from: the checkpoint was trained with {key} {loaded.data[key]!r}, this run has "
+                f"{data.hparams[key]!r}; an extension needs the same"
+            )
+    new = [m for m in data.outputs.model_id if m not in loaded.gate.model_ids]
+    gate = GatingModule.extended(loaded.gate, new, **how)
+    log.info("extending %s by %s; network and forest are the checkpoint's", checkpoint, ", ".join(new))
+    return gate
+
+
+def _usable(gate: Any) -> Any:
+    """The gate, once its optimizer and scheduler are known to work."""
     try:
         gate.configure_optimizers()
     except (TypeError, ValueError) as error:

@@ -100,11 +100,35 @@ class Forest(nn.Module):
         ):
             setattr(self, name, torch.from_numpy(array).to(x.device))
 
+    def extend(self, x: Tensor, target: Tensor) -> None:
+        """Add outputs to the trees as they stand: a leaf's answer is the mean target of the rows that reach it.
+
+        A leaf that no row reaches answers 0. What the trees say of the outputs that were there stays as it is.
+
+        Args:
+            x: [n, d].
+            target: [n, m] of the outputs to add.
+        """
+        total = torch.zeros(*self.feature.shape, target.shape[1], device=x.device)
+        rows = torch.zeros(*self.feature.shape, 1, device=x.device)
+        trees = torch.arange(len(self.feature), device=x.device)[:, None]
+        for part, wanted in zip(torch.split(x, _ROWS), torch.split(target, _ROWS), strict=True):
+            at = (trees.expand(-1, len(part)), self._leaf(part))
+            total.index_put_(at, wanted.expand(len(trees), *wanted.shape), accumulate=True)
+            rows.index_put_(at, torch.ones(len(trees), len(part), 1, device=x.device), accumulate=True)
+        added = (total / rows.clamp_min(1)).to(self.value.dtype)
+        self.value = torch.cat([self.value, added], dim=-1)
+
     def forward(self, x: Tensor) -> Tensor:
         """[n, M] the mean answer of the trees to x [n, d]."""
         return torch.cat([self._walk(rows) for rows in torch.split(x, _ROWS)])
 
     def _walk(self, x: Tensor) -> Tensor:
+        trees = torch.arange(len(self.feature), device=x.device)[:, None]
+        return self.value[trees, self._leaf(x)].float().mean(0)
+
+    def _leaf(self, x: Tensor) -> Tensor:
+        """[T, n] the leaf of each tree that x [n, d] falls into."""
         trees = torch.arange(len(self.feature), device=x.device)[:, None]
         node = torch.zeros(len(self.feature), len(x), dtype=torch.long, device=x.device)
         rows = torch.arange(len(x), device=x.device)
@@ -112,7 +136,7 @@ class Forest(nn.Module):
             right = x[rows, self.feature[trees, node].long()] > self.threshold[trees, node]
             below = self.child[trees, node, right.long()].long()
             if torch.equal(below, node):
-                return self.value[trees, node].float().mean(0)
+                return node
             node = below
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:

@@ -46,6 +46,7 @@ class GatingModule(L.LightningModule):
         scheduler: optimizer → scheduler, stepped once an epoch; none where none is given.
         recipe: how the gate is trained, as :func:`fit_gate` takes it; kept in the checkpoint, so that a certificate
             can retrain alike.
+        groups: numbers of models that joined together, summing to M; None for all at once. See :meth:`extended`.
 
     Raises:
         UnknownNameError, ConfigError: a network, objective or forest that does not exist, or its options.
@@ -61,10 +62,12 @@ class GatingModule(L.LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
         scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
         recipe: Mapping[str, Any] | None = None,
+        groups: Iterable[int] | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec(**_tuples(spec))
         self.model_ids = tuple(model_ids)
+        self.groups = (len(self.model_ids),) if groups is None else tuple(groups)
         network = {"name": "mlp", **(network or {})}
         objective = {"name": "competence", **(objective or {})}
         # Plain values only: checkpoints are read with weights_only, which refuses other objects.
@@ -76,6 +79,7 @@ class GatingModule(L.LightningModule):
                 "objective": dict(objective),
                 "forest": None if forest is None else dict(forest),
                 "recipe": None if recipe is None else dict(recipe),
+                "groups": list(self.groups),
             }
         )
         self.objective = build_objective(**objective)
@@ -84,7 +88,7 @@ class GatingModule(L.LightningModule):
                 f"gate.forest predicts scores; objective '{self.objective.name}' has weights: give gate.forest=null"
             )
         self.forest = None if forest is None else Forest(**forest)
-        self.network = build_network(self.spec.width, len(self.model_ids), **network)
+        self.network = build_network(self.spec.width, self.groups, **network)
         self.recipe = recipe
         self._optimizer = optimizer
         self._scheduler = scheduler
@@ -105,6 +109,63 @@ class GatingModule(L.LightningModule):
         self.temperature: Tensor
         self.val_temperature = nn.ModuleList(MeanMetric() for _ in TEMPERATURES)
         self._val_batches: list[dict[str, Tensor]] = []
+        # How many of the first models are frozen, and which column each model of the data has here.
+        self._frozen = 0
+        self._columns = list(range(len(self.model_ids)))
+
+    @classmethod
+    def extended(
+        cls,
+        old: "GatingModule",
+        model_ids: Iterable[str],
+        optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
+        recipe: Mapping[str, Any] | None = None,
+    ) -> "GatingModule":
+        """A gate that knows further models and says of the others, to the last bit, what ``old`` says.
+
+        Trunk, standardisation, the structure of the trees, the share of the forest, the temperature and the heads
+        of ``old`` are frozen; a fit trains the heads of the new models, their prior and their part of every leaf.
+
+        Args:
+            old: a trained gate with objective ``competence``.
+            model_ids: the models to add.
+            optimizer, scheduler, recipe: as for a new gate.
+
+        Raises:
+            ConfigError: the objective's predictions of one model depend on the others, or nothing to add.
+        """
+        added = tuple(model_ids)
+        if not old.objective.independent:
+            raise ConfigError(
+                f"a gate with objective '{old.objective.name}' cannot be extended: its weights of one model depend on "
+                "the others; train it anew, or use objective=competence"
+            )
+        if not added or set(added) & set(old.model_ids):
+            raise ConfigError(
+                f"nothing to add: the gate knows {', '.join(old.model_ids)} already; leaving models out is a mask "
+                "and needs no training (evaluate.py checkpoint=…)"
+            )
+        h = old.hparams
+        new = cls(
+            old.spec,
+            (*old.model_ids, *added),
+            h["network"],
+            h["objective"],
+            h["forest"],
+            optimizer,
+            scheduler,
+            recipe,
+            (*old.groups, len(added)),
+        )
+        state = old.state_dict()
+        state["prior"] = torch.cat([state["prior"], torch.zeros(len(state["prior"]), len(added))], dim=1)
+        new.load_state_dict(state, strict=False)
+        new._frozen = len(old.model_ids)
+        known = {name for name, _ in old.named_parameters()}
+        for name, parameter in new.named_parameters():
+            parameter.requires_grad_(name not in known)
+        return new
 
     def setup(self, stage: str) -> None:
         """Take feature statistics and the prior from the training part, before the first step."""
@@ -120,31 +181,55 @@ class GatingModule(L.LightningModule):
                 f"the gate was built for {self.spec.width} features of '{self.spec.encoder}', the data has "
                 f"{data.spec.width} of '{data.spec.encoder}'; build it with spec=data.spec"
             )
-        rows = data.split.train
-        self.fit_statistics(data.features(rows), torch.from_numpy(data.outputs.score[rows]))
+        self._columns = self.columns(data.outputs.model_id)
+        missing = [m for k, m in enumerate(self.model_ids) if k >= self._frozen and k not in self._columns]
+        if missing:
+            raise DataError(f"the data has no outcomes of {', '.join(missing)}, which the gate is to learn")
+        learned = [data.outputs.model_id.index(m) for m in self.model_ids[self._frozen :]]
+        self.fit_statistics(lambda: ((x, score[:, learned]) for x, score in data.parts(data.split.train)))
 
-    def fit_statistics(self, features: Tensor, score: Tensor) -> None:
+    def fit_statistics(self, parts: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> None:
         """Set standardisation and prior, and grow the forest, from training queries.
 
+        Of an extended gate only the new models' prior and their part of every leaf.
+
         Args:
-            features: [n, d + f + C].
-            score: [n, M].
+            parts: gone through twice; features [n, d + f + C] and score [n, m] of the models that are to be learned,
+                a part at a time. Only a forest needs them all in memory.
         """
-        dense = features[:, : self.spec.dense]
-        self.mean.copy_(dense.mean(0))
-        self.scale.copy_(dense.std(0).clamp_min(1e-6))
+        if not self._frozen:
+            self._standardise(parts)
         if self.objective.independent:
-            overall = score.mean(0)
-            one_hot = features[:, self.spec.dense :]
-            means = (one_hot.T @ score + _PRIOR_STRENGTH * overall) / (
-                one_hot.sum(0)[:, None] + _PRIOR_STRENGTH
-            )
-            table = torch.cat([means, overall[None]]).clamp(_LOG_ODDS_LIMIT, 1 - _LOG_ODDS_LIMIT)
-            self.prior.copy_(torch.logit(table))
-        if self.forest is not None:
-            x, category = self._inputs(features)
-            left_over = score - torch.sigmoid(category @ self.prior)
+            self._fit_prior(parts)
+        if self.forest is None:
+            return
+        features, score = (torch.cat(column) for column in zip(*parts(), strict=True))
+        x, category = self._inputs(features)
+        left_over = score - torch.sigmoid(category @ self.prior[:, self._frozen :])
+        if self._frozen:
+            self.forest.extend(x, left_over)
+        else:
             self.forest.grow(x, left_over, torch.initial_seed())
+
+    def _standardise(self, parts: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> None:
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler()
+        for features, _ in parts():
+            scaler.partial_fit(features[:, : self.spec.dense].double().numpy())
+        self.mean.copy_(torch.from_numpy(scaler.mean_))
+        self.scale.copy_(torch.from_numpy(scaler.var_).sqrt().clamp_min(1e-6))
+
+    def _fit_prior(self, parts: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> None:
+        queries, total = torch.zeros(len(self.prior)), torch.zeros(len(self.prior), self.groups[-1])
+        for features, score in parts():
+            # The last row takes all queries: what holds where the category says nothing.
+            of = torch.cat([features[:, self.spec.dense :], torch.ones(len(features), 1)], dim=1)
+            queries += of.sum(0)
+            total += of.T @ score
+        overall = total[-1] / queries[-1]
+        means = (total + _PRIOR_STRENGTH * overall) / (queries + _PRIOR_STRENGTH)[:, None]
+        self.prior[:, self._frozen :] = torch.logit(means.clamp(_LOG_ODDS_LIMIT, 1 - _LOG_ODDS_LIMIT))
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits of every member.
@@ -265,13 +350,14 @@ class GatingModule(L.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         """The objective's loss of a batch."""
-        loss = self.objective.loss(self(batch["features"]), batch[self.objective.target])
+        logits = self(batch["features"])[..., self._columns]
+        loss = self.objective.loss(logits, batch[self.objective.target])
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["score"]))
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Loss, and the score of routing each query to the arg max over all models, for each share of the forest."""
-        logits = self(batch["features"])
+        logits = self(batch["features"])[..., self._columns]
         if self.objective.independent:
             self._val_batches.append({"network": self.objective.activation(logits).mean(0), **batch})
         if self.forest is None:
@@ -281,7 +367,7 @@ class GatingModule(L.LightningModule):
             return
         # The forest does not change during the fit, nor do the validation batches.
         if batch_index not in self._val_forest:
-            self._val_forest[batch_index] = self._forest_score(batch["features"])
+            self._val_forest[batch_index] = self._forest_score(batch["features"])[:, self._columns]
         network, forest = self.objective.activation(logits).mean(0), self._val_forest[batch_index]
         for k, share in enumerate(_SHARES):
             blend = torch.logit(torch.lerp(network, forest, share), eps=1e-4)[None]
@@ -299,9 +385,13 @@ class GatingModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Choose the forest's share; log loss and score with it, which early stopping and checkpoints look at."""
         found = [(float(loss.compute()), float(score.compute())) for loss, score in self._metrics()]
-        best = min(range(len(found)), key=lambda k: found[k][0])
-        self.share.fill_(_SHARES[best])
-        self.temperature.fill_(self._best_temperature())
+        if self._frozen:
+            best = round(float(self.share) * (len(_SHARES) - 1))
+            self._val_batches.clear()
+        else:
+            best = min(range(len(found)), key=lambda k: found[k][0])
+            self.share.fill_(_SHARES[best])
+            self.temperature.fill_(self._best_temperature())
         self.log("val/loss", found[best][0], prog_bar=True)
         self.log("val/score", found[best][1], prog_bar=True)
         if self.forest is not None:
@@ -336,7 +426,7 @@ class GatingModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer and the scheduler that were given."""
         make = self._optimizer or torch.optim.AdamW
-        optimizer = make(self.parameters())
+        optimizer = make([p for p in self.parameters() if p.requires_grad])
         if self._scheduler is None:
             return optimizer
         return {

@@ -1,5 +1,6 @@
 """Recorded outputs of experts, the features of queries, and the DataModule that serves both."""
 
+from moe2_pl.outputs._cache import ArrayCache, Arrays, digest
 from moe2_pl.outputs._container import ExpertOutputs
 from moe2_pl.outputs._datamodule import (
     CATEGORY_MODES,
@@ -10,6 +11,7 @@ from moe2_pl.outputs._datamodule import (
     shipped_outputs,
 )
 from moe2_pl.outputs._encoder import encode_mean_pooled
+from moe2_pl.outputs._prompt_signals import SignalProjection, prompt_states
 from moe2_pl.outputs._splits import SPLITS, Split, split_queries
 from moe2_pl.outputs._surface import SURFACE_NAMES, surface_features
 
@@ -17,13 +19,18 @@ __all__ = [
     "CATEGORY_MODES",
     "SPLITS",
     "SURFACE_NAMES",
+    "ArrayCache",
+    "Arrays",
     "ExpertOutputs",
     "ExpertOutputsDataModule",
     "FeatureSpec",
+    "SignalProjection",
     "Split",
+    "digest",
     "encode_mean_pooled",
     "find_outputs",
     "log_likelihood",
+    "prompt_states",
     "shipped_outputs",
     "split_queries",
     "surface_features",

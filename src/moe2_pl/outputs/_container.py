@@ -118,12 +118,24 @@ class ExpertOutputs:
         stem = np.array([i.split("#", 1)[0] for i in self.id])
         return np.unique(stem, return_inverse=True)[1]
 
-    def feature(self, name: str) -> NDArray[Any]:
-        """[n, d] features called ``name``.
+    def feature(self, name: str, rows: NDArray[np.int64] | slice = slice(None)) -> NDArray[Any]:
+        """[m, d] features called ``name`` of the queries ``rows``; names joined by ``+`` stand side by side.
 
         Raises:
             UnknownNameError: there are none of that name.
         """
+        parts = [self._feature(part)[rows] for part in name.split("+")]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def feature_width(self, name: str) -> int:
+        """d of :meth:`feature`.
+
+        Raises:
+            UnknownNameError: there are none of that name.
+        """
+        return sum(self._feature(part).shape[1] for part in name.split("+"))
+
+    def _feature(self, name: str) -> NDArray[Any]:
         if name not in self.features:
             raise UnknownNameError("encoder in these outputs", name, self.features)
         return self.features[name]
@@ -147,6 +159,8 @@ class ExpertOutputs:
         for name in names:
             if name not in self.experts:
                 raise UnknownNameError("expert in these outputs", name, self.experts)
+        if tuple(names) == self.experts:
+            return self
         columns = [self.experts.index(name) for name in names]
         cut = {
             name: getattr(self, name)[:, columns]
@@ -166,7 +180,7 @@ class ExpertOutputs:
         digest = hashlib.sha256()
         for name, array in sorted(self._arrays().items()):
             digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
         digest.update(json.dumps({n: list(getattr(self, n)) for n in _NAMES}).encode())
         return digest.hexdigest()
 
@@ -195,17 +209,19 @@ class ExpertOutputs:
 
     @classmethod
     def load(cls, path: str | Path) -> "ExpertOutputs":
-        """Read a folder that :meth:`save` wrote.
+        """Read a folder that :meth:`save` wrote; its arrays stay on disk until they are looked at.
 
         Raises:
             IntegrityError: a file is missing, truncated, altered or of another format.
         """
-        from safetensors.numpy import load
+        from safetensors.torch import load_file
 
         folder = Path(path)
         try:
             manifest = json.loads((folder / _MANIFEST).read_text())
-            blob = (folder / manifest["tensors"]).read_bytes()
+            tensors = folder / manifest["tensors"]
+            with tensors.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError as error:
             raise IntegrityError(
                 f"no expert outputs at '{folder}': '{error.filename}' is missing; expected {_MANIFEST} and {_TENSORS}"
@@ -218,13 +234,12 @@ class ExpertOutputs:
             raise IntegrityError(
                 f"'{folder}' has format version {manifest.get('format_version')}; this release reads {FORMAT_VERSION}"
             )
-        digest = hashlib.sha256(blob).hexdigest()
         if digest != manifest["sha256"]:
             raise IntegrityError(
-                f"'{folder / manifest['tensors']}' is truncated or altered: SHA-256 {digest[:12]}…, "
+                f"'{tensors}' is truncated or altered: SHA-256 {digest[:12]}…, "
                 f"the manifest says {manifest['sha256'][:12]}…; fetch or build it again"
             )
-        arrays = load(blob)
+        arrays = {name: tensor.numpy() for name, tensor in load_file(tensors).items()}
         feats = {
             n.removeprefix(_FEATURE_PREFIX): a for n, a in arrays.items() if n.startswith(_FEATURE_PREFIX)
         }

@@ -3,7 +3,8 @@
 It holds arrays, not expert models: what is missing is filled by the experts' room before it is loaded.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from torch import Tensor
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
+    Dataset,
     RandomSampler,
     Sampler,
     SequentialSampler,
-    TensorDataset,
 )
 
 from moe2_pl.errors import ConfigError, DataError, UnknownNameError
@@ -99,6 +100,8 @@ class ExpertOutputsDataModule(L.LightningDataModule):
         split, fractions, split_seed: see :func:`split_queries`.
         batch_size: rows per training step.
         experts: use only these, in this order; default all.
+        categories: which categories the features tell apart, as those that a gate was trained on; default the
+            outputs' own. A query of another one has none, and a warning names it.
 
     Raises:
         UnknownNameError: another category mode, encoder or expert.
@@ -115,6 +118,7 @@ class ExpertOutputsDataModule(L.LightningDataModule):
         split_seed: int = 0,
         batch_size: int = 256,
         experts: Sequence[str] | None = None,
+        categories: Sequence[str] | None = None,
     ) -> None:
         super().__init__()
         if category not in CATEGORY_MODES:
@@ -133,9 +137,10 @@ class ExpertOutputsDataModule(L.LightningDataModule):
                 "split_seed": split_seed,
                 "batch_size": batch_size,
                 "experts": None if experts is None else list(experts),
+                "categories": None if categories is None else list(categories),
             }
         )
-        self._loaded: tuple[ExpertOutputs, Split, FeatureSpec, Tensor] | None = None
+        self._loaded: tuple[ExpertOutputs, Split, FeatureSpec] | None = None
 
     def prepare_data(self) -> None:
         """Refuse missing outputs before anything is built on them."""
@@ -154,11 +159,17 @@ class ExpertOutputsDataModule(L.LightningDataModule):
             if outputs.family is None:
                 raise DataError("data.category is 'family', but these outputs hold no task families")
             outputs = replace(outputs, category=outputs.family, categories=outputs.families)
-        embedding = outputs.feature(h["encoder"])
-        spec = FeatureSpec(h["encoder"], embedding.shape[1], outputs.surface_names, outputs.categories)
-        split = split_queries(outputs, h["split"], h["fractions"], h["split_seed"])
-        hidden = h["category"] == "unknown"
-        self._loaded = outputs, split, spec, _features(outputs, spec, hide_category=hidden)
+        categories = outputs.categories if h["categories"] is None else tuple(h["categories"])
+        unseen = [name for name in outputs.categories if name not in categories]
+        if unseen and h["category"] != "unknown":
+            warnings.warn(
+                f"the gate never saw the category {', '.join(unseen)}; its queries are answered by what holds for "
+                f"all of {', '.join(categories)} together",
+                stacklevel=2,
+            )
+        embedding = outputs.feature_width(h["encoder"])
+        spec = FeatureSpec(h["encoder"], embedding, outputs.surface_names, categories)
+        self._loaded = outputs, split_queries(outputs, h["split"], h["fractions"], h["split_seed"]), spec
 
     @property
     def outputs(self) -> ExpertOutputs:
@@ -176,8 +187,25 @@ class ExpertOutputsDataModule(L.LightningDataModule):
         return self._ready()[2]
 
     def features(self, rows: NDArray[np.int64] | slice = slice(None)) -> Tensor:
-        """[m, d + f + C] float32 features of the queries ``rows``."""
-        return self._ready()[3][rows]
+        """[m, d + f + C] float32 features of the queries ``rows``, put together on every call."""
+        outputs, _, spec = self._ready()
+        columns = {name: k for k, name in enumerate(spec.categories)}
+        number = np.array([columns.get(name, -1) for name in outputs.categories])
+        category = number[outputs.category[rows]]
+        one_hot = np.zeros((len(category), len(spec.categories)), dtype=np.float32)
+        if self.hparams["category"] != "unknown":
+            known = np.flatnonzero(category >= 0)
+            one_hot[known, category[known]] = 1.0
+        parts = [outputs.feature(spec.encoder, rows), one_hot]
+        if outputs.surface is not None:
+            parts.insert(1, outputs.surface[rows])
+        return torch.from_numpy(np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind"))
+
+    def parts(self, rows: NDArray[np.int64], size: int = 65536) -> Iterator[tuple[Tensor, Tensor]]:
+        """Features [m, d + f + C] and scores [m, N] of the queries ``rows``, at most ``size`` at a time."""
+        for start in range(0, len(rows), size):
+            some = rows[start : start + size]
+            yield self.features(some), torch.from_numpy(self.outputs.score[some])
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled batches of the training part."""
@@ -191,43 +219,44 @@ class ExpertOutputsDataModule(L.LightningDataModule):
         """The held-out part."""
         return self._loader(self.split.test, shuffle=False)
 
-    def _ready(self) -> tuple[ExpertOutputs, Split, FeatureSpec, Tensor]:
+    def _ready(self) -> tuple[ExpertOutputs, Split, FeatureSpec]:
         self.setup()
         assert self._loaded is not None
         return self._loaded
 
     def _loader(self, rows: NDArray[np.int64], *, shuffle: bool) -> DataLoader[Any]:
-        data = self.outputs.rows(rows)
-        dataset = _Rows(
-            self.features(rows), torch.from_numpy(data.score), torch.from_numpy(log_likelihood(data))
-        )
+        dataset = _Rows(self, rows)
         order: Sampler[int] = RandomSampler(dataset) if shuffle else SequentialSampler(dataset)
         size = self.hparams["batch_size"] if shuffle else max(4096, self.hparams["batch_size"])
         # The sampler yields whole index lists, so a batch is one tensor indexing, not one call per row.
         return DataLoader(dataset, sampler=BatchSampler(order, size, drop_last=False), batch_size=None)
 
 
-class _Rows(TensorDataset):
-    """A TensorDataset that is indexed by a list of rows and answers with a named batch."""
+class _Rows(Dataset[Any]):
+    """Rows of one part; indexed by a list of them, it puts a named batch together from arrays that may be on disk."""
 
-    def __getitem__(self, index: Any) -> Any:
-        features, score, log_p = (t[index] for t in self.tensors)
-        return {"features": features, "score": score, "log_p": log_p}
+    def __init__(self, data: ExpertOutputsDataModule, rows: NDArray[np.int64]) -> None:
+        self.data, self.rows = data, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> dict[str, Tensor]:
+        rows, outputs = self.rows[index], self.data.outputs
+        return {
+            "features": self.data.features(rows),
+            "score": torch.from_numpy(outputs.score[rows]),
+            "log_p": torch.from_numpy(log_likelihood(outputs, rows)),
+        }
 
 
-def log_likelihood(outputs: ExpertOutputs) -> NDArray[np.float32]:
-    """[n, N] log-likelihood of what happened, per expert; see :class:`ExpertOutputsDataModule`."""
-    log_p: NDArray[np.float32] = np.log(outputs.score.clip(0.02, 0.98)).astype(np.float32)
+def log_likelihood(
+    outputs: ExpertOutputs, rows: NDArray[np.int64] | slice = slice(None)
+) -> NDArray[np.float32]:
+    """[m, N] log-likelihood of what happened, per expert; see :class:`ExpertOutputsDataModule`."""
+    log_p: NDArray[np.float32] = np.log(outputs.score[rows].clip(0.02, 0.98)).astype(np.float32)
     if outputs.log_prob is not None and outputs.label is not None:
-        known = np.flatnonzero(outputs.label >= 0)
-        log_p[known] = outputs.log_prob[known, :, outputs.label[known]]
+        label = outputs.label[rows]
+        known = np.flatnonzero(label >= 0)
+        log_p[known] = outputs.log_prob[rows][known, :, label[known]]
     return log_p
-
-
-def _features(outputs: ExpertOutputs, spec: FeatureSpec, *, hide_category: bool) -> Tensor:
-    one_hot = np.zeros((len(outputs), len(spec.categories)), dtype=np.float32)
-    if not hide_category:
-        one_hot[np.arange(len(outputs)), outputs.category] = 1.0
-    surface = outputs.surface if outputs.surface is not None else np.zeros((len(outputs), 0))
-    parts = [outputs.feature(spec.encoder), surface, one_hot]
-    return torch.from_numpy(np.concatenate([p.astype(np.float32) for p in parts], axis=1))

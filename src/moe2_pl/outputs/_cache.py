@@ -1,4 +1,4 @@
-"""Held-out scores of retrained gates on disk, so that no certificate is measured twice."""
+"""Arrays on disk under the hash of everything that they depend on, so that nothing long is computed twice."""
 
 import contextlib
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Cache", "digest"]
+__all__ = ["ArrayCache", "Arrays", "digest"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -21,8 +21,8 @@ def digest(what: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-class Cache:
-    """One file per subset and seed, named by the hash of everything that its content depends on.
+class ArrayCache:
+    """One file of arrays per key.
 
     Args:
         folder: where; None keeps nothing.
@@ -59,5 +59,5 @@ class Cache:
                     part.unlink(missing_ok=True)
                     raise
         except OSError:
-            # A run folder that may only be read is still worth a certificate.
+            # Where nothing may be written, what was computed is still worth having.
             self.folder = None
