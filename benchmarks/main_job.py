@@ -59,7 +59,7 @@ def fit(config: DictConfig, data: ExpertOutputsDataModule, seed: int) -> GatingM
 def setting_of(config: DictConfig, seed: int) -> Setting:
     settings = OmegaConf.to_container(config, resolve=True)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
-    data = ExpertOutputsDataModule(split_seed=seed, experts=pool.model_ids)
+    data = ExpertOutputsDataModule(encoder=config.encoder.name, split_seed=seed, experts=pool.model_ids)
     return prepare(settings, pool, data)
 
 

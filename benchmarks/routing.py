@@ -53,11 +53,10 @@ class Problem:
     def of(cls, setting: Setting, seed: int) -> "Problem":
         features = [setting.data.features(rows).numpy().astype(np.float64) for rows in setting.data.split]
         scaler = StandardScaler().fit(features[0])
-        width = setting.data.spec.embedding
         scores = [setting.outputs.score[rows].astype(np.float64) for rows in setting.data.split]
         return cls(
             tuple(scaler.transform(f) for f in features),
-            tuple(f[:, :width] for f in features),
+            tuple(setting.outputs.feature("minilm", rows).astype(np.float64) for rows in setting.data.split),
             tuple(scores),
             seed,
         )
@@ -223,6 +222,7 @@ PEERS: dict[str, Callable[[Problem], Ranks]] = {
 }
 GATES = {
     "MoE², gate=blend (default)": (),
+    "MoE², encoder=minilm": ("encoder=minilm",),
     "MoE², gate=mlp": ("gate=mlp",),
     "MoE², gate=linear": ("gate=linear",),
     "MoE², gate=two_tower": ("gate=two_tower",),
@@ -237,7 +237,11 @@ def settings(arguments: argparse.Namespace) -> Iterator[tuple[int, Setting]]:
     pool = ExpertPool.from_mapping(values["expert_pool"])
     for seed in range(arguments.splits):
         data = ExpertOutputsDataModule(
-            split_seed=seed, experts=pool.model_ids, category=arguments.category, split=arguments.split
+            encoder=config.encoder.name,
+            split_seed=seed,
+            experts=pool.model_ids,
+            category=arguments.category,
+            split=arguments.split,
         )
         yield seed, prepare(values, pool, data)
 
@@ -287,15 +291,17 @@ def compare(arguments: argparse.Namespace) -> None:
             note(name, setting, ranks, time.perf_counter() - started)
         for name, overrides in GATES.items():
             started = time.perf_counter()
-            gate: GatingModule = fit(configuration(*overrides), setting.data, seed)
+            config = configuration(*overrides)
+            data = ExpertOutputsDataModule(**{**setting.data.hparams, "encoder": config.encoder.name})
+            gate: GatingModule = fit(config, data, seed)
             took = time.perf_counter() - started
-            _, validation, test = setting.data.split
-            predicted = [gate.predict(setting.data.features(rows)) for rows in (validation, test)]
+            _, validation, test = data.split
+            predicted = [gate.predict(data.features(rows)) for rows in (validation, test)]
             note(name, setting, tuple(p.double().numpy() for p in predicted), took)
             if gate.objective.independent:
                 score = torch.from_numpy(setting.outputs.score[test])
                 gate.temperature.fill_(1.0)
-                before = gate.predict(setting.data.features(test))
+                before = gate.predict(data.features(test))
                 errors.setdefault(name, []).append(
                     [expected_calibration_error(q, score) for q in (before, predicted[1])]
                 )

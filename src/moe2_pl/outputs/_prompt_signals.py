@@ -88,8 +88,8 @@ class _Reader:
             ) from error
         extra = {} if gguf_file is None else {"gguf_file": gguf_file}
         self.tokenizer = AutoTokenizer.from_pretrained(model, **extra)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, **extra)
-        self.model.eval()
+        # from_pretrained leaves the model in evaluation mode.
+        self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, **extra)
         self.last_layer, self.mean_layer, self.max_tokens, self.tokens_per_batch = settings
 
     def read(self, prompts: Sequence[str]) -> Arrays:
