@@ -82,6 +82,9 @@ def train(config: DictConfig) -> float | None:
         started = time.perf_counter()
         trainer.fit(fitted, datamodule=data)
         checkpoint = trainer.checkpoint_callback.best_model_path
+        if not trainer.is_global_zero:
+            # Of several processes one plans and reports.
+            return None
         log.info("fitted the gate in %.1f s → %s", time.perf_counter() - started, checkpoint)
     if "evaluate" not in config.stages:
         return None

@@ -2,6 +2,7 @@
 
 from moe2_pl.gate._calibration import expected_calibration_error, temper
 from moe2_pl.gate._checkpoint import LoadedGate, load_gate
+from moe2_pl.gate._export import export_onnx
 from moe2_pl.gate._fit import fit_gate
 from moe2_pl.gate._module import GatingModule
 from moe2_pl.gate._networks import NETWORKS, build_network
@@ -29,6 +30,7 @@ __all__ = [
     "competence_loss",
     "expected_calibration_error",
     "expected_score_loss",
+    "export_onnx",
     "fit_gate",
     "load_gate",
     "mixture_loss",

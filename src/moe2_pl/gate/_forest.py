@@ -53,11 +53,30 @@ class Forest(nn.Module):
         self.threshold: Tensor
         self.child: Tensor
         self.value: Tensor
+        self._depth: int | None = None
 
     @property
     def grown(self) -> bool:
         """Whether there are trees yet."""
         return len(self.feature) > 0
+
+    @property
+    def depth(self) -> int:
+        """Splits on the longest way from a root to a leaf."""
+        if self._depth is None:
+            self._depth = self._deepest()
+        return self._depth
+
+    def _deepest(self) -> int:
+        # Children have larger numbers than their parents, but for leaves, which are their own.
+        trees = torch.arange(len(self.feature), device=self.child.device)
+        level = torch.zeros(self.feature.shape, dtype=torch.int32, device=self.child.device)
+        for v in range(self.feature.shape[1]):
+            below = self.child[:, v].long()
+            inner = below[:, 0] != v
+            for side in range(2):
+                level[trees[inner], below[inner, side]] = level[inner, v] + 1
+        return int(level.max())
 
     def grow(self, x: Tensor, target: Tensor, seed: int) -> None:
         """Fit the trees.
@@ -99,6 +118,7 @@ class Forest(nn.Module):
             ("value", value),
         ):
             setattr(self, name, torch.from_numpy(array).to(x.device))
+        self._depth = None
 
     def extend(self, x: Tensor, target: Tensor) -> None:
         """Add outputs to the trees as they stand: a leaf's answer is the mean target of the rows that reach it.
@@ -113,7 +133,7 @@ class Forest(nn.Module):
         rows = torch.zeros(*self.feature.shape, 1, device=x.device)
         trees = torch.arange(len(self.feature), device=x.device)[:, None]
         for part, wanted in zip(torch.split(x, _ROWS), torch.split(target, _ROWS), strict=True):
-            at = (trees.expand(-1, len(part)), self._leaf(part))
+            at = (trees.expand(-1, len(part)), self._leaf(part).long())
             total.index_put_(at, wanted.expand(len(trees), *wanted.shape), accumulate=True)
             rows.index_put_(at, torch.ones(len(trees), len(part), 1, device=x.device), accumulate=True)
         added = (total / rows.clamp_min(1)).to(self.value.dtype)
@@ -121,29 +141,45 @@ class Forest(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, M] the mean answer of the trees to x [n, d]."""
+        if torch.compiler.is_exporting():
+            return self._walk(x)
         return torch.cat([self._walk(rows) for rows in torch.split(x, _ROWS)])
 
     def _walk(self, x: Tensor) -> Tensor:
-        trees = torch.arange(len(self.feature), device=x.device)[:, None]
-        return self.value[trees, self._leaf(x)].float().mean(0)
+        leaf = self._leaf(x) + self._first_node()
+        value = self.value.flatten(0, 1).index_select(0, leaf.flatten())
+        return value.unflatten(0, leaf.shape).float().mean(0)
 
     def _leaf(self, x: Tensor) -> Tensor:
         """[T, n] the leaf of each tree that x [n, d] falls into."""
-        trees = torch.arange(len(self.feature), device=x.device)[:, None]
-        node = torch.zeros(len(self.feature), len(x), dtype=torch.long, device=x.device)
-        rows = torch.arange(len(x), device=x.device)
-        while True:
-            right = x[rows, self.feature[trees, node].long()] > self.threshold[trees, node]
-            below = self.child[trees, node, right.long()].long()
-            if torch.equal(below, node):
-                return node
+        # Flat tables and index_select: for one query the walk is as long as its operations are many.
+        feature, threshold, child = (t.flatten() for t in (self.feature, self.threshold, self.child))
+        values, width = x.flatten(), x.shape[1]
+        first = self._first_node()
+        row = torch.arange(x.shape[0], device=x.device, dtype=torch.int32) * width
+        node = torch.zeros(self.feature.shape[0], x.shape[0], dtype=torch.int32, device=x.device)
+        # An exported graph cannot ask whether all rows have arrived: it goes as deep as the deepest tree.
+        for _ in range(self.depth):
+            at = (node + first).flatten()
+            looked_at = (feature.index_select(0, at).view_as(node) + row).flatten()
+            right = values.index_select(0, looked_at) > threshold.index_select(0, at)
+            below = child.index_select(0, at * 2 + right).view_as(node)
+            if not torch.compiler.is_exporting() and torch.equal(below, node):
+                break
             node = below
+        return node
+
+    def _first_node(self) -> Tensor:
+        """[T, 1] number of each tree's root where the nodes of all trees are counted through."""
+        trees, nodes = self.feature.shape
+        return torch.arange(trees, device=self.feature.device, dtype=torch.int32)[:, None] * nodes
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         """Take the size of the trees from the checkpoint; before growing there is none."""
         for name in ("feature", "threshold", "child", "value"):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        self._depth = None
         super()._load_from_state_dict(state_dict, prefix, *rest)
 
 

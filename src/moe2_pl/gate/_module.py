@@ -268,17 +268,22 @@ class GatingModule(L.LightningModule):
 
     def predict(self, features: Tensor) -> Tensor:
         """[n, M] what routing ranks by: competence, or weights over the full pool."""
-        was_training = self.training
-        self.eval()
-        try:
-            with torch.no_grad():
-                features = features.to(self.mean)
-                network = self.objective.activation(self(features)).mean(0)
-                if self.forest is not None and self.share > 0:
-                    network = torch.lerp(network, self._forest_score(features), self.share)
-                return temper(network, self.temperature) if self.objective.independent else network
-        finally:
-            self.train(was_training)
+        if self.training:
+            self.eval()
+            try:
+                return self.predict(features)
+            finally:
+                self.train()
+        with torch.no_grad():
+            return self.predicted(features.to(self.mean))
+
+    def predicted(self, features: Tensor) -> Tensor:
+        """:meth:`predict` in the mode and with the gradients that the caller has set, as an export needs it."""
+        network = self.objective.activation(self(features)).mean(0)
+        # A forest without a share need not be walked; a graph that is being exported cannot ask.
+        if self.forest is not None and (torch.compiler.is_exporting() or self.share > 0):
+            network = torch.lerp(network, self._forest_score(features), self.share)
+        return temper(network, self.temperature) if self.objective.independent else network
 
     def competence(self, features: Tensor) -> Tensor:
         """q = E[score given x] of each model.
@@ -352,7 +357,7 @@ class GatingModule(L.LightningModule):
         """The objective's loss of a batch."""
         logits = self(batch["features"])[..., self._columns]
         loss = self.objective.loss(logits, batch[self.objective.target])
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["score"]))
+        self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["score"]))
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:

@@ -201,7 +201,7 @@ class ExpertOutputsDataModule(L.LightningDataModule):
             parts.insert(1, outputs.surface[rows])
         return torch.from_numpy(np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind"))
 
-    def parts(self, rows: NDArray[np.int64], size: int = 65536) -> Iterator[tuple[Tensor, Tensor]]:
+    def parts(self, rows: NDArray[np.int64], size: int = 8192) -> Iterator[tuple[Tensor, Tensor]]:
         """Features [m, d + f + C] and scores [m, N] of the queries ``rows``, at most ``size`` at a time."""
         for start in range(0, len(rows), size):
             some = rows[start : start + size]
