@@ -1,8 +1,8 @@
 """Training from outputs that lie on disk: python benchmarks/scaling.py [--models 64] [queries …].
 
 For each number of queries, outputs of random scores are written to a temporary folder, and a process of its own loads
-them and trains ``gate=mlp`` for one epoch. Anonymous memory is what the process owns; pages of the mapped file, which the
-system may drop at any time, are not counted.
+them and trains ``gate=mlp`` for one epoch. Own memory is what the process has allocated; pages of the mapped file,
+which the system may drop at any time, are not counted.
 """
 
 import argparse
@@ -91,7 +91,9 @@ def main() -> None:
     if arguments.write:
         write(arguments.write, arguments.queries[0], arguments.models)
         return
-    print("| queries × models | load, s | one epoch, s | own memory before, MB | loading adds | fitting adds |")
+    print(
+        "| queries × models | load, s | one epoch, s | own memory before, MB | loading adds | fitting adds |"
+    )
     print("| --- | --- | --- | --- | --- | --- |", flush=True)
     for queries in arguments.queries:
         with tempfile.TemporaryDirectory() as folder:

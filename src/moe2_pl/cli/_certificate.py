@@ -1,7 +1,7 @@
 """The certificate of a run: how much of its frontier to retrain, and where finished gates are kept."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,21 @@ class CertificateOptions:
         frontier: subsets of the frontier, the chosen budget's first; None for all.
         random: random subsets.
         seeds: retrained gates of each.
-        cache: folder of finished ones.
+        cache: folder of finished ones; None keeps nothing.
     """
 
     mode: str
     frontier: int | None
     random: int
     seeds: int
-    cache: Path
+    cache: Path | None = None
+
+    def beside(self, checkpoint: str) -> "CertificateOptions":
+        """The same with finished gates kept in a folder beside the checkpoint."""
+        return replace(self, cache=Path(checkpoint).parent / "certificate")
 
 
-def certificate_options(config: Mapping[str, Any], checkpoint: str) -> CertificateOptions | None:
+def certificate_options(config: Mapping[str, Any]) -> CertificateOptions | None:
     """The configuration's certificate; None where it is off.
 
     Raises:
@@ -54,7 +58,7 @@ def certificate_options(config: Mapping[str, Any], checkpoint: str) -> Certifica
     for key in ("frontier", "random"):
         if settings[key] is not None and settings[key] < 0:
             raise ConfigError(f"certificate.{key} is {settings[key]}; need 0 or more")
-    return CertificateOptions(**settings, cache=Path(checkpoint).parent / "certificate")
+    return CertificateOptions(**settings)
 
 
 def certified(

@@ -27,12 +27,13 @@ def evaluate(config: DictConfig) -> None:
     from moe2_pl.pool import ExpertPool
 
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    certificate = certificate_options(settings)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
     loaded = load_gate(settings["checkpoint"])
     # The split must be the one that the gate was trained with, or held-out queries would be training ones.
     data = ExpertOutputsDataModule(**{**loaded.data, "categories": loaded.gate.spec.categories})
     setting = prepare(settings, pool, data)
     provenance = {"checkpoint": settings["checkpoint"], "command": f"python {shlex.join(sys.argv)}"}
-    certificate = certificate_options(settings, settings["checkpoint"])
-    result = report_data(setting, loaded.gate, settings["solver"], provenance, log.info, certificate)
+    kept = certificate and certificate.beside(settings["checkpoint"])
+    result = report_data(setting, loaded.gate, settings["solver"], provenance, log.info, kept)
     write_results(result, Path(settings["paths"]["output_dir"]))

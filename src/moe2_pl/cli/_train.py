@@ -59,6 +59,7 @@ def train(config: DictConfig) -> float | None:
     L.seed_everything(config.seed, workers=True, verbose=False)
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     folder = Path(config.paths.output_dir)
+    certificate = certificate_options(settings)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
     data = ExpertOutputsDataModule(
         outputs=config.expert_pool.outputs,
@@ -94,8 +95,8 @@ def train(config: DictConfig) -> float | None:
         "seed": str(config.seed),
         "command": f"python {shlex.join(sys.argv)}",
     }
-    certificate = certificate_options(settings, checkpoint)
-    result = report_data(setting, gate, settings["solver"], provenance, log.info, certificate)
+    kept = certificate and certificate.beside(checkpoint)
+    result = report_data(setting, gate, settings["solver"], provenance, log.info, kept)
     write_results(result, folder)
     for logger in loggers:
         if type(logger).__name__ == "WandbLogger":

@@ -46,7 +46,11 @@ def export_onnx(gate: GatingModule, path: str | Path) -> Path:
     except ImportError as error:
         raise ConfigError("exporting needs onnx and onnxscript: pip install 'moe2-pl[export]'") from error
     models = len(gate.model_ids)
-    example = (torch.zeros(2, gate.spec.width), torch.ones(2, models, dtype=torch.bool), torch.ones(2, models))
+    example = (
+        torch.zeros(2, gate.spec.width),
+        torch.ones(2, models, dtype=torch.bool),
+        torch.ones(2, models),
+    )
     was_training = gate.training
     gate.eval()
     queries = torch.export.Dim("queries", min=1)

@@ -148,7 +148,7 @@ class Forest(nn.Module):
     def _walk(self, x: Tensor) -> Tensor:
         leaf = self._leaf(x) + self._first_node()
         value = self.value.flatten(0, 1).index_select(0, leaf.flatten())
-        return value.unflatten(0, leaf.shape).float().mean(0)
+        return value.view(*leaf.shape, -1).float().mean(0)
 
     def _leaf(self, x: Tensor) -> Tensor:
         """[T, n] the leaf of each tree that x [n, d] falls into."""

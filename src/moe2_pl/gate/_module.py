@@ -357,7 +357,9 @@ class GatingModule(L.LightningModule):
         """The objective's loss of a batch."""
         logits = self(batch["features"])[..., self._columns]
         loss = self.objective.loss(logits, batch[self.objective.target])
-        self.log("train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["score"]))
+        self.log(
+            "train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["score"])
+        )
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
