@@ -42,6 +42,9 @@ MISTAKES = {
     "expert_pool.experts.llama-8b.bits=64": "more than 'rtx_a' has",
     "~expert_pool.output_tokens.mmlu": "says nothing of mmlu",
     "solver.name=magic": "unknown solver 'magic'",
+    "certificate.seeds=0": "certificate.seeds is 0",
+    "certificate.random=-1": "certificate.random is -1",
+    "gate.extend_from=gate.ckpt": "no checkpoint at 'gate.ckpt'",
     "sweep.energy_points=-1": "sweep.energy_points is -1",
 }
 

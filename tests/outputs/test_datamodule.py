@@ -58,3 +58,32 @@ def test_the_likelihood_is_that_of_the_right_option_where_there_is_one(outputs):
 def test_settings_that_fit_nothing_are_refused(outputs, options, message):
     with pytest.raises(MoE2Error, match=message):
         ExpertOutputsDataModule(outputs, **options).setup()
+
+
+def test_all_recorded_features_are_used_unless_some_are_named(outputs):
+    both = replace(outputs, features={"minilm": outputs.features["minilm"], "ll": np.ones((400, 2))})
+    data = ExpertOutputsDataModule(both)
+    assert data.spec.encoder == "ll+minilm"
+    assert data.hparams["encoder"] == "ll+minilm"
+    np.testing.assert_array_equal(data.features()[:, :2], 1)
+    np.testing.assert_array_equal(data.features()[:, 2:10], outputs.features["minilm"])
+    assert ExpertOutputsDataModule(both, encoder="minilm").spec.embedding == 8
+
+
+def test_a_category_that_a_gate_never_saw_has_no_column_and_is_named(outputs):
+    data = ExpertOutputsDataModule(outputs, categories=("puzzles", "assistant"))
+    with pytest.warns(UserWarning, match="never saw the category coder"):
+        data.setup()
+    one_hot = data.features()[:, data.spec.dense :].numpy()
+    assistant = outputs.category == 0
+    assert (one_hot[assistant] == [0, 1]).all()
+    assert (one_hot[~assistant] == 0).all()
+
+
+def test_parts_of_the_rows_are_all_of_them(outputs):
+    data = ExpertOutputsDataModule(outputs)
+    rows = data.split.train
+    features, score = zip(*data.parts(rows, size=50), strict=True)
+    assert max(len(part) for part in features) == 50
+    assert torch.equal(torch.cat(features), data.features(rows))
+    np.testing.assert_array_equal(torch.cat(score), outputs.score[rows])

@@ -72,7 +72,7 @@ class DataConf:
 
 @dataclass
 class EncoderConf:
-    name: str = MISSING
+    name: str | None = None
 
 
 @dataclass

@@ -94,7 +94,7 @@ class ExpertOutputsDataModule(L.LightningDataModule):
 
     Args:
         outputs: a shipped name, a folder that :meth:`ExpertOutputs.save` wrote, or the value itself.
-        encoder: which features of the outputs to use.
+        encoder: which features of the outputs to use, side by side where joined by ``+``; default all.
         category: ``application`` uses the category as recorded, ``unknown`` hides it from the gate,
             ``family`` makes the task families the categories.
         split, fractions, split_seed: see :func:`split_queries`.
@@ -111,7 +111,7 @@ class ExpertOutputsDataModule(L.LightningDataModule):
     def __init__(
         self,
         outputs: str | Path | ExpertOutputs = "jetson_mix",
-        encoder: str = "minilm",
+        encoder: str | None = None,
         category: str = "application",
         split: str = "random",
         fractions: Sequence[float] = (0.60, 0.15, 0.25),
@@ -159,6 +159,9 @@ class ExpertOutputsDataModule(L.LightningDataModule):
             if outputs.family is None:
                 raise DataError("data.category is 'family', but these outputs hold no task families")
             outputs = replace(outputs, category=outputs.family, categories=outputs.families)
+        if h["encoder"] is None:
+            # By name, for checkpoints: outputs that gain a signal later must not change what a gate sees.
+            h["encoder"] = "+".join(sorted(outputs.features))
         categories = outputs.categories if h["categories"] is None else tuple(h["categories"])
         unseen = [name for name in outputs.categories if name not in categories]
         if unseen and h["category"] != "unknown":
