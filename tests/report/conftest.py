@@ -211,7 +211,6 @@ def certificate() -> Certificate:
         Monotonicity(2295, 0.13, 0.011, 0.002),
         ("<loose> & more",),
         3,
-        9.5,
         0,
     )
 

@@ -1,7 +1,6 @@
 """Regret of reusing a gate: against gates of every objective retrained on the subset alone."""
 
 import hashlib
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +68,6 @@ class Certificate:
         monotonicity: of the reused gate.
         uncovered: labels of the frontier's subsets that were not measured.
         frontier: distinct subsets of the frontier that leave something to route.
-        seconds: wall time; ``cached`` of the subsets came from disk.
         cached: subsets that were read from the cache for all seeds.
     """
 
@@ -81,7 +79,6 @@ class Certificate:
     monotonicity: Monotonicity
     uncovered: tuple[str, ...]
     frontier: int
-    seconds: float
     cached: int
 
     @property
@@ -131,7 +128,6 @@ def certify(
         raise CheckpointError(
             "the checkpoint does not say how its gate was trained; train it again, or give certificate=off"
         )
-    started = time.perf_counter()
     bench = _Bench(gate, data, pool, energy_j, ArrayCache(cache))
     covered = list(frontier if most_frontier is None else frontier[:most_frontier])
     rows, differences, from_disk = [], [], 0
@@ -160,7 +156,6 @@ def certify(
         ),
         uncovered=tuple(subset.label for subset in frontier[len(covered) :]),
         frontier=len(frontier),
-        seconds=time.perf_counter() - started,
         cached=from_disk,
     )
 
