@@ -272,6 +272,7 @@ def _provenance(setting: Setting, gate: GatingModule) -> dict[str, str]:
         f"training, {len(split.validation)} validation, {len(split.test)} held-out queries",
         "gate": f"{gate.hparams['network']['name']}, objective {gate.objective.name}, encoder {gate.spec.encoder}, "
         f"category {setting.data.hparams['category']}",
+        "gate trained for": ", ".join(f"{k} {v[:16]}" for k, v in gate.hparams["trained_for"].items()),
         "versions": ", ".join(f"{p} {version(p)}" for p in ("moe2-pl", "torch", "lightning", "numpy")),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }

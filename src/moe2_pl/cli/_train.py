@@ -14,6 +14,7 @@ from moe2_pl.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from moe2_pl.outputs import ExpertOutputsDataModule
+    from moe2_pl.pool import ExpertPool
 
 __all__ = ["train"]
 
@@ -74,7 +75,7 @@ def train(config: DictConfig) -> float | None:
     loggers = []
     checkpoint = config.checkpoint
     if "fit" in config.stages:
-        fitted = _build(config, settings, data)
+        fitted = _build(config, settings, data, pool)
         loggers = list(instantiate(config.logger).values())
         callbacks = _callbacks(config)
         trainer = instantiate(config.trainer, logger=loggers, callbacks=callbacks)
@@ -124,15 +125,21 @@ def _callbacks(config: DictConfig) -> list[Any]:
     return [c for c in callbacks if not isinstance(c, ProgressBar)]
 
 
-def _build(config: DictConfig, settings: dict[str, Any], data: "ExpertOutputsDataModule") -> Any:
+def _build(
+    config: DictConfig, settings: dict[str, Any], data: "ExpertOutputsDataModule", pool: "ExpertPool"
+) -> Any:
     """The gate of a configuration; a wrong option of the network or the optimizer fails here, before training."""
     from hydra.utils import instantiate
 
     from moe2_pl.gate import GatingModule, build_objective
 
     make = {key: instantiate(config.gate[key]) for key in ("optimizer", "scheduler")}
+    make |= {
+        "recipe": _recipe(settings),
+        "trained_for": {"pool": pool.fingerprint(), "outputs": data.outputs.fingerprint()},
+    }
     if config.gate.extend_from is not None:
-        gate = _extended(config.gate.extend_from, data, **make, recipe=_recipe(settings))
+        gate = _extended(config.gate.extend_from, data, **make)
         return _usable(gate)
     forest = settings["gate"]["forest"]
     if forest is not None and not build_objective(**settings["objective"]).independent:
@@ -145,7 +152,6 @@ def _build(config: DictConfig, settings: dict[str, Any], data: "ExpertOutputsDat
         objective=settings["objective"],
         forest=forest,
         **make,
-        recipe=_recipe(settings),
     )
     return _usable(gate)
 

@@ -47,6 +47,7 @@ class GatingModule(L.LightningModule):
         recipe: how the gate is trained, as :func:`fit_gate` takes it; kept in the checkpoint, so that a certificate
             can retrain alike.
         groups: numbers of models that joined together, summing to M; None for all at once. See :meth:`extended`.
+        trained_for: what the checkpoint is to remember of where it comes from, as the hashes of pool and outputs.
 
     Raises:
         UnknownNameError, ConfigError: a network, objective or forest that does not exist, or its options.
@@ -63,6 +64,7 @@ class GatingModule(L.LightningModule):
         scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
         recipe: Mapping[str, Any] | None = None,
         groups: Iterable[int] | None = None,
+        trained_for: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec if isinstance(spec, FeatureSpec) else FeatureSpec(**_tuples(spec))
@@ -80,6 +82,7 @@ class GatingModule(L.LightningModule):
                 "forest": None if forest is None else dict(forest),
                 "recipe": None if recipe is None else dict(recipe),
                 "groups": list(self.groups),
+                "trained_for": dict(trained_for or {}),
             }
         )
         self.objective = build_objective(**objective)
@@ -121,6 +124,7 @@ class GatingModule(L.LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
         scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
         recipe: Mapping[str, Any] | None = None,
+        trained_for: Mapping[str, str] | None = None,
     ) -> "GatingModule":
         """A gate that knows further models and says of the others, to the last bit, what ``old`` says.
 
@@ -130,7 +134,7 @@ class GatingModule(L.LightningModule):
         Args:
             old: a trained gate with objective ``competence``.
             model_ids: the models to add.
-            optimizer, scheduler, recipe: as for a new gate.
+            optimizer, scheduler, recipe, trained_for: as for a new gate.
 
         Raises:
             ConfigError: the objective's predictions of one model depend on the others, or nothing to add.
@@ -157,6 +161,7 @@ class GatingModule(L.LightningModule):
             scheduler,
             recipe,
             (*old.groups, len(added)),
+            trained_for,
         )
         state = old.state_dict()
         state["prior"] = torch.cat([state["prior"], torch.zeros(len(state["prior"]), len(added))], dim=1)
