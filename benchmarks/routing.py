@@ -234,6 +234,10 @@ GATES = {
 def settings(arguments: argparse.Namespace) -> Iterator[tuple[int, Setting]]:
     config = configuration(*(SMALL if arguments.models == "small" else ()))
     values = OmegaConf.to_container(config, resolve=True)
+    # Taken out, not masked: gates and peers are trained on the models that are there.
+    for name in values["expert_pool"]["excluded"]:
+        del values["expert_pool"]["experts"][name]
+    values["expert_pool"]["excluded"] = []
     pool = ExpertPool.from_mapping(values["expert_pool"])
     for seed in range(arguments.splits):
         data = ExpertOutputsDataModule(
