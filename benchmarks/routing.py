@@ -223,6 +223,7 @@ PEERS: dict[str, Callable[[Problem], Ranks]] = {
 GATES = {
     "MoE², gate=blend (default)": (),
     "MoE², encoder=minilm": ("encoder=minilm",),
+    "MoE², gate=trees": ("gate=trees",),
     "MoE², gate=mlp": ("gate=mlp",),
     "MoE², gate=linear": ("gate=linear",),
     "MoE², gate=two_tower": ("gate=two_tower",),

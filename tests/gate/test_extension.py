@@ -19,6 +19,7 @@ FOREST = {"trees": 8, "min_leaf": 5, "max_features": 0.3}
 KINDS = {
     "linear": {"network": {"name": "linear"}},
     "two_tower": {"network": {"name": "two_tower", "hidden": 16, "width": 8, "members": 2}},
+    "trees": {"network": {"name": "prior"}, "forest": FOREST},
     "blend": {"network": {"name": "mlp", "hidden": 16, "members": 2}, "forest": FOREST},
 }
 

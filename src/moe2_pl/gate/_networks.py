@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from moe2_pl.errors import ConfigError, UnknownNameError
 
-__all__ = ["NETWORKS", "Linear", "Mlp", "TwoTower", "build_network"]
+__all__ = ["NETWORKS", "Linear", "Mlp", "Prior", "TwoTower", "build_network"]
 
 
 # Deviation of a head's weights at the start.
@@ -27,7 +27,7 @@ class _MemberLinear(nn.Module):
 
     def __init__(self, members: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        bound = 1 / math.sqrt(inputs)
+        bound = 1 / math.sqrt(max(inputs, 1))
         self.weight = nn.Parameter(torch.empty(members, inputs, outputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
 
@@ -46,6 +46,24 @@ class _Heads(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([group(x) for group in self.groups], dim=-1)
+
+
+class Prior(nn.Module):
+    """A bias for each model and nothing of the query: the category's log-odds alone, [b, inputs] → [1, b, M] logits.
+
+    Args:
+        inputs: width of the features.
+        groups: numbers of models that joined together; they sum to M.
+    """
+
+    def __init__(self, inputs: int, groups: Sequence[int]) -> None:
+        super().__init__()
+        self.head = _Heads(1, 0, groups, std=0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits [1, b, M], the same for every row of x [b, inputs]."""
+        logits: Tensor = self.head(x[None, :, :0])
+        return logits
 
 
 class Linear(nn.Module):
@@ -142,7 +160,12 @@ class TwoTower(nn.Module):
         return logits
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"linear": Linear, "mlp": Mlp, "two_tower": TwoTower}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "prior": Prior,
+    "linear": Linear,
+    "mlp": Mlp,
+    "two_tower": TwoTower,
+}
 
 
 def build_network(inputs: int, groups: Sequence[int], name: str = "mlp", **options: Any) -> nn.Module:
