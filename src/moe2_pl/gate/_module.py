@@ -371,7 +371,9 @@ class GatingModule(L.LightningModule):
         """Loss, and the score of routing each query to the arg max over all models, for each share of the forest."""
         logits = self(batch["features"])[..., self._columns]
         if self.objective.independent:
-            self._val_batches.append({"network": self.objective.activation(logits).mean(0), **batch})
+            # Not the whole batch: what the temperature does not need would keep all features in memory.
+            target = {self.objective.target: batch[self.objective.target]}
+            self._val_batches.append({"network": self.objective.activation(logits).mean(0), **target})
         if self.forest is None:
             self._validate(
                 0, self.objective.loss(logits, batch[self.objective.target]), logits, batch["score"]
