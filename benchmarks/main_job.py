@@ -46,7 +46,7 @@ def fit(config: DictConfig, data: ExpertOutputsDataModule, seed: int) -> GatingM
         data,
         network=OmegaConf.to_container(config.gate.network),
         objective=OmegaConf.to_container(config.objective),
-        forest=OmegaConf.to_container(config.gate).get("forest"),
+        fitted=OmegaConf.to_container(config.gate).get("fitted"),
         recipe={
             "optimizer": OmegaConf.to_container(config.gate.optimizer),
             "max_epochs": config.trainer.max_epochs,

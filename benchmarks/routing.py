@@ -224,6 +224,7 @@ GATES = {
     "MoE², gate=blend (default)": (),
     "MoE², encoder=minilm": ("encoder=minilm",),
     "MoE², gate=trees": ("gate=trees",),
+    "MoE², gate=knn": ("gate=knn",),
     "MoE², gate=mlp": ("gate=mlp",),
     "MoE², gate=linear": ("gate=linear",),
     "MoE², gate=two_tower": ("gate=two_tower",),

@@ -46,7 +46,7 @@ def pool_of(models: tuple[str, ...]) -> ExpertPool:
 def trained():
     data = ExpertOutputsDataModule(make_outputs(800), batch_size=64)
     gate = fit_gate(
-        data, network=NETWORK, objective={"name": "competence"}, forest=None, recipe=RECIPE, seed=0
+        data, network=NETWORK, objective={"name": "competence"}, fitted=None, recipe=RECIPE, seed=0
     )
     return gate, data, pool_of(data.outputs.model_id)
 
@@ -93,7 +93,7 @@ def test_regret_is_the_retrained_gates_score_less_the_reused_ones(trained):
 def test_a_gate_that_answers_at_random_has_regret_beyond_its_interval(trained):
     _, data, pool = trained
     spoilt = fit_gate(
-        data, network=NETWORK, objective={"name": "competence"}, forest=None, recipe=RECIPE, seed=0
+        data, network=NETWORK, objective={"name": "competence"}, fitted=None, recipe=RECIPE, seed=0
     )
     with torch.no_grad():
         for p in spoilt.network.parameters():
@@ -135,7 +135,7 @@ def test_another_gate_or_seed_is_not_read_from_the_cache(trained, tmp_path):
     certified(trained, tmp_path)
     assert certified(trained, tmp_path, seeds=2).cached == 0
     other = fit_gate(
-        data, network=NETWORK, objective={"name": "competence"}, forest=None, recipe=RECIPE, seed=1
+        data, network=NETWORK, objective={"name": "competence"}, fitted=None, recipe=RECIPE, seed=1
     )
     assert certified((other, data, pool), tmp_path).cached == 0
 

@@ -41,15 +41,15 @@ def test_a_temperature_changes_no_comparison_and_one_leaves_q_alone():
     assert torch.allclose(temper(q, 1.0), q, atol=1e-5)
 
 
-@pytest.mark.parametrize("forest", [None, {"trees": 16}])
-def test_training_calibrates_on_validation_queries_and_keeps_the_routing(forest):
+@pytest.mark.parametrize("fitted", [None, {"trees": 16}])
+def test_training_calibrates_on_validation_queries_and_keeps_the_routing(fitted):
     L.seed_everything(0, verbose=False)
     data = ExpertOutputsDataModule(make_outputs(1500), batch_size=64)
     gate = GatingModule(
         data.spec,
         data.outputs.model_id,
         {"name": "mlp", "hidden": 64, "members": 2},
-        forest=forest,
+        fitted=fitted,
         optimizer=functools.partial(torch.optim.AdamW, lr=0.01),
     )
     # Long enough to learn the training queries by heart, so that competence is overstated.

@@ -17,8 +17,9 @@ DATA = ExpertOutputsDataModule(make_outputs(800), batch_size=64)
 KINDS = {
     "blend": {
         "network": {"name": "mlp", "hidden": 16, "members": 2},
-        "forest": {"trees": 8, "min_leaf": 5, "max_features": 0.3},
+        "fitted": {"trees": 8, "min_leaf": 5, "max_features": 0.3},
     },
+    "knn": {"network": {"name": "prior"}, "fitted": {"name": "neighbours"}},
     "mixture": {
         "network": {"name": "two_tower", "hidden": 16, "width": 8, "members": 2},
         "objective": {"name": "mixture"},

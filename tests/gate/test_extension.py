@@ -11,6 +11,7 @@ from tests.conftest import make_outputs
 
 from moe2_pl.errors import ConfigError, DataError
 from moe2_pl.gate import GatingModule, load_gate
+from moe2_pl.gate._forest import Forest
 from moe2_pl.outputs import ExpertOutputsDataModule
 
 OUTPUTS = make_outputs(1200, models=4)
@@ -19,8 +20,9 @@ FOREST = {"trees": 8, "min_leaf": 5, "max_features": 0.3}
 KINDS = {
     "linear": {"network": {"name": "linear"}},
     "two_tower": {"network": {"name": "two_tower", "hidden": 16, "width": 8, "members": 2}},
-    "trees": {"network": {"name": "prior"}, "forest": FOREST},
-    "blend": {"network": {"name": "mlp", "hidden": 16, "members": 2}, "forest": FOREST},
+    "knn": {"network": {"name": "prior"}, "fitted": {"name": "neighbours", "least": 5, "most": 40}},
+    "trees": {"network": {"name": "prior"}, "fitted": FOREST},
+    "blend": {"network": {"name": "mlp", "hidden": 16, "members": 2}, "fitted": FOREST},
 }
 
 
@@ -59,7 +61,7 @@ def test_what_was_said_of_the_others_is_bit_identical(pair):
     assert torch.equal(new.predict(data.features())[:, :2], old.predict(data.features()))
     kept = new.state_dict()
     for name, value in old.state_dict().items():
-        stands = kept[name][..., :2] if name in ("prior", "forest.value") else kept[name]
+        stands = kept[name][..., :2] if name in ("prior", "fitted.value") else kept[name]
         assert torch.equal(stands, value), name
 
 
@@ -76,16 +78,16 @@ def test_the_new_models_are_learned(pair):
 
 def test_leaves_answer_for_a_new_output_what_growing_with_it_would_have_said(pair):
     _, new, data = pair
-    if new.forest is None:
+    if not isinstance(new.fitted, Forest):
         pytest.skip("no forest")
     train = data.split.train
     x, category = new._inputs(data.features(train))
     target = torch.from_numpy(OUTPUTS.score[train]) - torch.sigmoid(category @ new.prior)
-    leaf = new.forest._leaf(x)
+    leaf = new.fitted._leaf(x)
     for tree in range(len(leaf)):
         for node in leaf[tree].unique()[:5]:
             mean = target[leaf[tree] == node].mean(0)
-            torch.testing.assert_close(new.forest.value[tree, node].float(), mean, atol=2e-3, rtol=0)
+            torch.testing.assert_close(new.fitted.value[tree, node].float(), mean, atol=2e-3, rtol=0)
 
 
 def test_extensions_that_cannot_be_are_refused(pair):

@@ -25,7 +25,7 @@ def data() -> ExpertOutputsDataModule:
 @pytest.fixture(scope="module")
 def fitted(data, tmp_path_factory) -> tuple[GatingModule, str]:
     L.seed_everything(0, verbose=False)
-    gate = GatingModule(data.spec, data.outputs.model_id, forest=SMALL)
+    gate = GatingModule(data.spec, data.outputs.model_id, fitted=SMALL)
     keep = ModelCheckpoint(tmp_path_factory.mktemp("blend"), "gate", monitor="val/loss")
     trainer = L.Trainer(
         max_epochs=3,
@@ -55,11 +55,11 @@ def test_a_checkpoint_keeps_the_trees_and_the_share(fitted, data) -> None:
     gate, path = fitted
     loaded = load_gate(path).gate
     x = data.features(data.split.validation)
-    assert loaded.forest is not None
-    assert torch.equal(loaded.forest.value, gate.forest.value)
+    assert loaded.fitted is not None
+    assert torch.equal(loaded.fitted.value, gate.fitted.value)
     assert 0 < loaded.share < 1
     network = loaded.objective.activation(loaded(x)).mean(0)
-    blend = torch.lerp(network, loaded._forest_score(x), loaded.share)
+    blend = torch.lerp(network, loaded._fitted_score(x), loaded.share)
     assert torch.allclose(loaded.competence(x), temper(blend, loaded.temperature))
 
 
@@ -82,10 +82,10 @@ def test_wrong_options_are_refused(data) -> None:
         return GatingModule(data.spec, data.outputs.model_id, **options)
 
     with pytest.raises(UnknownNameError, match="did you mean 'trees'"):
-        gate(forest={"tree": 3})
-    with pytest.raises(ConfigError, match=r"gate\.forest\.trees is 0"):
-        gate(forest={"trees": 0})
+        gate(fitted={"tree": 3})
+    with pytest.raises(ConfigError, match=r"gate\.fitted\.trees is 0"):
+        gate(fitted={"trees": 0})
     with pytest.raises(ConfigError, match="at most 1"):
-        gate(forest={"max_features": 2.0})
-    with pytest.raises(ConfigError, match=r"gate\.forest=null"):
-        gate(forest=SMALL, objective={"name": "mixture"})
+        gate(fitted={"max_features": 2.0})
+    with pytest.raises(ConfigError, match=r"gate\.fitted=null"):
+        gate(fitted=SMALL, objective={"name": "mixture"})

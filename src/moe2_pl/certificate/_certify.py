@@ -222,7 +222,7 @@ class _Bench:
             alone,
             network=own["network"],
             objective=own["objective"] if same else {"name": objective},
-            forest=own["forest"] if build_objective(objective).independent else None,
+            fitted=own["fitted"] if build_objective(objective).independent else None,
             recipe=self.gate.recipe or {},
             seed=seed,
         )

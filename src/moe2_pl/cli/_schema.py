@@ -78,7 +78,7 @@ class EncoderConf:
 @dataclass
 class GateConf:
     network: dict[str, Any] = field(default_factory=dict)
-    forest: Any = None
+    fitted: Any = None
     optimizer: Any = None
     scheduler: Any = None
     extend_from: str | None = None

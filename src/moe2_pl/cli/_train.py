@@ -141,16 +141,16 @@ def _build(
     if config.gate.extend_from is not None:
         gate = _extended(config.gate.extend_from, data, **make)
         return _usable(gate)
-    forest = settings["gate"]["forest"]
-    if forest is not None and not build_objective(**settings["objective"]).independent:
-        log.info("gate.forest stands aside: objective '%s' has weights, no scores", config.objective.name)
-        forest = None
+    fitted = settings["gate"]["fitted"]
+    if fitted is not None and not build_objective(**settings["objective"]).independent:
+        log.info("gate.fitted stands aside: objective '%s' has weights, no scores", config.objective.name)
+        fitted = None
     gate = GatingModule(
         spec=data.spec,
         model_ids=data.outputs.model_id,
         network=settings["gate"]["network"],
         objective=settings["objective"],
-        forest=forest,
+        fitted=fitted,
         **make,
     )
     return _usable(gate)
@@ -174,7 +174,9 @@ def _extended(checkpoint: str, data: "ExpertOutputsDataModule", **how: Any) -> A
             )
     new = [m for m in data.outputs.model_id if m not in loaded.gate.model_ids]
     gate = GatingModule.extended(loaded.gate, new, **how)
-    log.info("extending %s by %s; network and forest are the checkpoint's", checkpoint, ", ".join(new))
+    log.info(
+        "extending %s by %s; network and what is fitted are the checkpoint's", checkpoint, ", ".join(new)
+    )
     return gate
 
 

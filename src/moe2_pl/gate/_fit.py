@@ -24,7 +24,7 @@ def fit_gate(
     *,
     network: Mapping[str, Any],
     objective: Mapping[str, Any],
-    forest: Mapping[str, Any] | None,
+    fitted: Mapping[str, Any] | None,
     recipe: Mapping[str, Any],
     seed: int,
 ) -> GatingModule:
@@ -34,10 +34,10 @@ def fit_gate(
 
     Args:
         data: outputs and split.
-        network, objective, forest: as for :class:`GatingModule`.
+        network, objective, fitted: as for :class:`GatingModule`.
         recipe: ``optimizer`` and optionally ``scheduler`` as Hydra nodes (``_target_``, ``_partial_``),
             ``max_epochs``, ``patience``.
-        seed: of weights, batches and trees.
+        seed: of weights, batches and what is fitted.
     """
     with isolate_rng(), tempfile.TemporaryDirectory() as folder, _quiet():
         L.seed_everything(seed, verbose=False)
@@ -46,7 +46,7 @@ def fit_gate(
             data.outputs.model_id,
             network,
             objective,
-            forest,
+            fitted,
             instantiate(recipe["optimizer"]),
             instantiate(recipe.get("scheduler")),
             recipe,

@@ -3,23 +3,22 @@
 scikit-learn grows the trees once, before the network's first step; here they are only walked.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from moe2_pl.errors import ConfigError, UnknownNameError
+from moe2_pl.errors import ConfigError
+from moe2_pl.gate._tables import Tables
 
 __all__ = ["Forest"]
 
 # Rows walked at a time, so that [T, rows, M] stays small for any number of queries.
 _ROWS = 1024
-_OPTIONS: dict[str, type] = {"trees": int, "min_leaf": int, "max_features": float}
 
 
-class Forest(nn.Module):
+class Forest(Tables):
     """Extremely randomised trees (Geurts, Ernst & Wehenkel 2006) over all outputs at once.
 
     Node v of tree t sends x to child[t, v, 0] where x[feature[t, v]] ≤ threshold[t, v], else to
@@ -29,22 +28,15 @@ class Forest(nn.Module):
         trees: T.
         min_leaf: fewest training rows in a leaf.
         max_features: share of the features that a split draws from.
-
-    Raises:
-        UnknownNameError, ConfigError: an option that does not exist, or its value.
     """
 
+    name = "forest"
+    defaults: ClassVar = {"trees": 128, "min_leaf": 3, "max_features": 0.3}
+
     def __init__(self, **options: Any) -> None:
-        super().__init__()
-        for key, value in options.items():
-            if key not in _OPTIONS:
-                raise UnknownNameError("option of gate.forest", key, _OPTIONS)
-            wanted = (int, float) if _OPTIONS[key] is float else (int,)
-            if isinstance(value, bool) or not isinstance(value, wanted) or not value > 0:
-                raise ConfigError(f"gate.forest.{key} is {value!r}; need a positive {_OPTIONS[key].__name__}")
-        self.options = {"trees": 128, "min_leaf": 3, "max_features": 0.3, **options}
+        super().__init__(**options)
         if self.options["max_features"] > 1:
-            raise ConfigError(f"gate.forest.max_features is {self.options['max_features']}; need at most 1")
+            raise ConfigError(f"gate.fitted.max_features is {self.options['max_features']}; need at most 1")
         self.register_buffer("feature", torch.zeros(0, 0, dtype=torch.int16))
         self.register_buffer("threshold", torch.zeros(0, 0))
         self.register_buffer("child", torch.zeros(0, 0, 2, dtype=torch.int32))
@@ -53,19 +45,12 @@ class Forest(nn.Module):
         self.threshold: Tensor
         self.child: Tensor
         self.value: Tensor
-        self._depth: int | None = None
+        # Splits on the longest way from a root to a leaf.
+        self.depth = 0
 
-    @property
-    def grown(self) -> bool:
-        """Whether there are trees yet."""
-        return len(self.feature) > 0
-
-    @property
-    def depth(self) -> int:
-        """Splits on the longest way from a root to a leaf."""
-        if self._depth is None:
-            self._depth = self._deepest()
-        return self._depth
+    def prepare(self) -> None:
+        """Measure the depth."""
+        self.depth = self._deepest() if self.feature.numel() else 0
 
     def _deepest(self) -> int:
         # Children have larger numbers than their parents, but for leaves, which are their own.
@@ -79,13 +64,7 @@ class Forest(nn.Module):
         return int(level.max())
 
     def grow(self, x: Tensor, target: Tensor, seed: int) -> None:
-        """Fit the trees.
-
-        Args:
-            x: [n, d].
-            target: [n, M].
-            seed: of the random splits.
-        """
+        """Grow the trees; see :meth:`Tables.grow`."""
         from sklearn.ensemble import ExtraTreesRegressor
 
         forest = ExtraTreesRegressor(
@@ -118,17 +97,10 @@ class Forest(nn.Module):
             ("value", value),
         ):
             setattr(self, name, torch.from_numpy(array).to(x.device))
-        self._depth = None
+        self.prepare()
 
     def extend(self, x: Tensor, target: Tensor) -> None:
-        """Add outputs to the trees as they stand: a leaf's answer is the mean target of the rows that reach it.
-
-        A leaf that no row reaches answers 0. What the trees say of the outputs that were there stays as it is.
-
-        Args:
-            x: [n, d].
-            target: [n, m] of the outputs to add.
-        """
+        """A leaf answers with the mean target of the rows that reach it, 0 where there are none."""
         total = torch.zeros(*self.feature.shape, target.shape[1], device=x.device)
         rows = torch.zeros(*self.feature.shape, 1, device=x.device)
         trees = torch.arange(len(self.feature), device=x.device)[:, None]
@@ -173,14 +145,6 @@ class Forest(nn.Module):
         """[T, 1] number of each tree's root where the nodes of all trees are counted through."""
         trees, nodes = self.feature.shape
         return torch.arange(trees, device=self.feature.device, dtype=torch.int32)[:, None] * nodes
-
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        """Take the size of the trees from the checkpoint; before growing there is none."""
-        for name in ("feature", "threshold", "child", "value"):
-            if prefix + name in state_dict:
-                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
-        self._depth = None
-        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def _not_above(value: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -11,7 +11,7 @@ from torchmetrics import MeanMetric
 
 from moe2_pl.errors import CheckpointError, ConfigError, DataError
 from moe2_pl.gate._calibration import TEMPERATURES, temper
-from moe2_pl.gate._forest import Forest
+from moe2_pl.gate._fitted import build_fitted
 from moe2_pl.gate._networks import build_network
 from moe2_pl.gate._objectives import build_objective
 from moe2_pl.gate._routing import Routing, route
@@ -22,7 +22,7 @@ __all__ = ["GatingModule"]
 # Pseudo-queries of the global mean that a category's mean score is shrunk towards.
 _PRIOR_STRENGTH = 8.0
 _LOG_ODDS_LIMIT = 0.01
-# Shares of the forest in the prediction that validation chooses from.
+# Shares of what is fitted in the prediction that validation chooses from.
 _SHARES = tuple(k / 10 for k in range(11))
 
 
@@ -31,8 +31,8 @@ class GatingModule(L.LightningModule):
 
     The features are standardised with the training part's mean and deviation, kept in the checkpoint. For
     ``competence`` the logits are an offset, the log-odds of the category's mean score shrunk towards the
-    global mean, plus the network's. A forest, if there is one, is grown before the first step on what the
-    category's mean leaves over; the prediction is (1 − a) · network + a · forest, with a chosen by the
+    global mean, plus the network's. What stands beside the network, as a forest, is fitted before the first step
+    to what the category's mean leaves over; the prediction is (1 − a) · network + a · fitted, with a chosen by the
     loss on the validation part, after every epoch, and with it one temperature for all models that makes a
     competence of .7 mean a score of .7.
 
@@ -41,7 +41,8 @@ class GatingModule(L.LightningModule):
         model_ids: M names, one per column of the prediction.
         network: ``{"name": …, **options}`` for :func:`build_network`.
         objective: ``{"name": …, **options}`` for :func:`build_objective`.
-        forest: options of :class:`Forest`; None for no forest. Needs ``competence``.
+        fitted: ``{"name": …, **options}`` for :func:`build_fitted`: a forest or neighbours beside the network; None for
+            nothing. Needs ``competence``.
         optimizer: parameters → optimizer; AdamW where none is given.
         scheduler: optimizer → scheduler, stepped once an epoch; none where none is given.
         recipe: how the gate is trained, as :func:`fit_gate` takes it; kept in the checkpoint, so that a certificate
@@ -50,7 +51,7 @@ class GatingModule(L.LightningModule):
         trained_for: what the checkpoint is to remember of where it comes from, as the hashes of pool and outputs.
 
     Raises:
-        UnknownNameError, ConfigError: a network, objective or forest that does not exist, or its options.
+        UnknownNameError, ConfigError: a network, objective or fitted part that does not exist, or its options.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class GatingModule(L.LightningModule):
         model_ids: Iterable[str],
         network: Mapping[str, Any] | None = None,
         objective: Mapping[str, Any] | None = None,
-        forest: Mapping[str, Any] | None = None,
+        fitted: Mapping[str, Any] | None = None,
         optimizer: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
         scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
         recipe: Mapping[str, Any] | None = None,
@@ -79,18 +80,18 @@ class GatingModule(L.LightningModule):
                 "model_ids": list(self.model_ids),
                 "network": dict(network),
                 "objective": dict(objective),
-                "forest": None if forest is None else dict(forest),
+                "fitted": None if fitted is None else dict(fitted),
                 "recipe": None if recipe is None else dict(recipe),
                 "groups": list(self.groups),
                 "trained_for": dict(trained_for or {}),
             }
         )
         self.objective = build_objective(**objective)
-        if forest is not None and not self.objective.independent:
+        if fitted is not None and not self.objective.independent:
             raise ConfigError(
-                f"gate.forest predicts scores; objective '{self.objective.name}' has weights: give gate.forest=null"
+                f"gate.fitted predicts scores; objective '{self.objective.name}' has weights: give gate.fitted=null"
             )
-        self.forest = None if forest is None else Forest(**forest)
+        self.fitted = None if fitted is None else build_fitted(**fitted)
         self.network = build_network(self.spec.width, self.groups, **network)
         self.recipe = recipe
         self._optimizer = optimizer
@@ -104,10 +105,10 @@ class GatingModule(L.LightningModule):
         self.prior: Tensor
         self.register_buffer("share", torch.tensor(0.0))
         self.share: Tensor
-        shares = _SHARES if self.forest is not None else (0.0,)
+        shares = _SHARES if self.fitted is not None else (0.0,)
         # One pair of loss and score for each share that validation compares.
         self.val_metrics = nn.ModuleList(nn.ModuleList((MeanMetric(), MeanMetric())) for _ in shares)
-        self._val_forest: dict[int, Tensor] = {}
+        self._val_fitted: dict[int, Tensor] = {}
         self.register_buffer("temperature", torch.tensor(1.0))
         self.temperature: Tensor
         self.val_temperature = nn.ModuleList(MeanMetric() for _ in TEMPERATURES)
@@ -128,8 +129,8 @@ class GatingModule(L.LightningModule):
     ) -> "GatingModule":
         """A gate that knows further models and says of the others, to the last bit, what ``old`` says.
 
-        Trunk, standardisation, the structure of the trees, the share of the forest, the temperature and the heads
-        of ``old`` are frozen; a fit trains the heads of the new models, their prior and their part of every leaf.
+        Trunk, standardisation, the structure of what is fitted, its share, the temperature and the heads
+        of ``old`` are frozen; a fit trains the heads of the new models, their prior and their part of what is fitted.
 
         Args:
             old: a trained gate with objective ``competence``.
@@ -156,7 +157,7 @@ class GatingModule(L.LightningModule):
             (*old.model_ids, *added),
             h["network"],
             h["objective"],
-            h["forest"],
+            h["fitted"],
             optimizer,
             scheduler,
             recipe,
@@ -194,27 +195,27 @@ class GatingModule(L.LightningModule):
         self.fit_statistics(lambda: ((x, score[:, learned]) for x, score in data.parts(data.split.train)))
 
     def fit_statistics(self, parts: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> None:
-        """Set standardisation and prior, and grow the forest, from training queries.
+        """Set standardisation and prior, and what is fitted, from training queries.
 
-        Of an extended gate only the new models' prior and their part of every leaf.
+        Of an extended gate only the new models' prior and their part of what is fitted.
 
         Args:
             parts: gone through twice; features [n, d + f + C] and score [n, m] of the models that are to be learned,
-                a part at a time. Only a forest needs them all in memory.
+                a part at a time. Only ``fitted`` needs them all in memory.
         """
         if not self._frozen:
             self._standardise(parts)
         if self.objective.independent:
             self._fit_prior(parts)
-        if self.forest is None:
+        if self.fitted is None:
             return
         features, score = (torch.cat(column) for column in zip(*parts(), strict=True))
         x, category = self._inputs(features)
         left_over = score - torch.sigmoid(category @ self.prior[:, self._frozen :])
         if self._frozen:
-            self.forest.extend(x, left_over)
+            self.fitted.extend(x, left_over)
         else:
-            self.forest.grow(x, left_over, torch.initial_seed())
+            self.fitted.grow(x, left_over, torch.initial_seed())
 
     def _standardise(self, parts: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> None:
         from sklearn.preprocessing import StandardScaler
@@ -264,11 +265,11 @@ class GatingModule(L.LightningModule):
         standard = torch.cat([(dense - self.mean) / self.scale, one_hot], dim=1)
         return standard, torch.cat([one_hot, 1 - one_hot.sum(1, keepdim=True)], dim=1)
 
-    def _forest_score(self, features: Tensor) -> Tensor:
-        """[n, M] in [0, 1]: the category's mean score plus what the forest says is left over."""
-        assert self.forest is not None
+    def _fitted_score(self, features: Tensor) -> Tensor:
+        """[n, M] in [0, 1]: the category's mean score plus what ``fitted`` says is left over."""
+        assert self.fitted is not None
         x, category = self._inputs(features)
-        score: Tensor = torch.sigmoid(category @ self.prior) + self.forest(x)
+        score: Tensor = torch.sigmoid(category @ self.prior) + self.fitted(x)
         return score.clamp(0.0, 1.0)
 
     def predict(self, features: Tensor) -> Tensor:
@@ -285,9 +286,9 @@ class GatingModule(L.LightningModule):
     def predicted(self, features: Tensor) -> Tensor:
         """:meth:`predict` in the mode and with the gradients that the caller has set, as an export needs it."""
         network = self.objective.activation(self(features)).mean(0)
-        # A forest without a share need not be walked; a graph that is being exported cannot ask.
-        if self.forest is not None and (torch.compiler.is_exporting() or self.share > 0):
-            network = torch.lerp(network, self._forest_score(features), self.share)
+        # What has no share need not be asked; a graph that is being exported cannot ask.
+        if self.fitted is not None and (torch.compiler.is_exporting() or self.share > 0):
+            network = torch.lerp(network, self._fitted_score(features), self.share)
         return temper(network, self.temperature) if self.objective.independent else network
 
     def competence(self, features: Tensor) -> Tensor:
@@ -368,23 +369,23 @@ class GatingModule(L.LightningModule):
         return loss
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
-        """Loss, and the score of routing each query to the arg max over all models, for each share of the forest."""
+        """Loss, and the score of routing each query to the arg max over all models, for each share of ``fitted``."""
         logits = self(batch["features"])[..., self._columns]
         if self.objective.independent:
             # Not the whole batch: what the temperature does not need would keep all features in memory.
             target = {self.objective.target: batch[self.objective.target]}
             self._val_batches.append({"network": self.objective.activation(logits).mean(0), **target})
-        if self.forest is None:
+        if self.fitted is None:
             self._validate(
                 0, self.objective.loss(logits, batch[self.objective.target]), logits, batch["score"]
             )
             return
-        # The forest does not change during the fit, nor do the validation batches.
-        if batch_index not in self._val_forest:
-            self._val_forest[batch_index] = self._forest_score(batch["features"])[:, self._columns]
-        network, forest = self.objective.activation(logits).mean(0), self._val_forest[batch_index]
+        # What is fitted does not change during the fit, nor do the validation batches.
+        if batch_index not in self._val_fitted:
+            self._val_fitted[batch_index] = self._fitted_score(batch["features"])[:, self._columns]
+        network, fitted = self.objective.activation(logits).mean(0), self._val_fitted[batch_index]
         for k, share in enumerate(_SHARES):
-            blend = torch.logit(torch.lerp(network, forest, share), eps=1e-4)[None]
+            blend = torch.logit(torch.lerp(network, fitted, share), eps=1e-4)[None]
             self._validate(k, self.objective.loss(blend, batch[self.objective.target]), blend, batch["score"])
 
     def _validate(self, k: int, loss: Tensor, logits: Tensor, score: Tensor) -> None:
@@ -397,7 +398,7 @@ class GatingModule(L.LightningModule):
         return [tuple(pair) for pair in self.val_metrics]  # type: ignore[arg-type, misc]
 
     def on_validation_epoch_end(self) -> None:
-        """Choose the forest's share; log loss and score with it, which early stopping and checkpoints look at."""
+        """Choose the share of ``fitted``; log loss and score with it, which early stopping and checkpoints look at."""
         found = [(float(loss.compute()), float(score.compute())) for loss, score in self._metrics()]
         if self._frozen:
             best = round(float(self.share) * (len(_SHARES) - 1))
@@ -408,8 +409,8 @@ class GatingModule(L.LightningModule):
             self.temperature.fill_(self._best_temperature())
         self.log("val/loss", found[best][0], prog_bar=True)
         self.log("val/score", found[best][1], prog_bar=True)
-        if self.forest is not None:
-            self.log("val/forest_share", self.share)
+        if self.fitted is not None:
+            self.log("val/fitted_share", self.share)
         if self.objective.independent:
             self.log("val/temperature", self.temperature)
         for pair in self._metrics():
@@ -421,8 +422,8 @@ class GatingModule(L.LightningModule):
         batches, self._val_batches = self._val_batches, []
         for index, batch in enumerate(batches):
             q = batch["network"]
-            if self.forest is not None:
-                q = torch.lerp(q, self._val_forest[index], self.share)
+            if self.fitted is not None:
+                q = torch.lerp(q, self._val_fitted[index], self.share)
             for temperature, metric in zip(TEMPERATURES, self.val_temperature, strict=True):
                 logits = torch.logit(temper(q, temperature), eps=1e-4)[None]
                 metric.update(self.objective.loss(logits, batch[self.objective.target]), len(q))  # type: ignore[operator]
@@ -435,7 +436,7 @@ class GatingModule(L.LightningModule):
 
     def on_fit_end(self) -> None:
         """Forget what only the fit needed."""
-        self._val_forest.clear()
+        self._val_fitted.clear()
 
     def configure_optimizers(self) -> Any:
         """The optimizer and the scheduler that were given."""
