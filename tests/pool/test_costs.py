@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moe2_pl.errors import UnknownNameError
 from moe2_pl.pool import DeviceProfile, Expert, ExpertPool, category_means, roofline_costs, utilisation
 
 BOX = {"memory_gb": 60.0, "bandwidth_gb_s": 200.0, "peak_tflop_s": 40.0, "idle_w": 10.0, "active_w": 60.0}
@@ -23,7 +24,8 @@ def busy(pool: ExpertPool, prompt: float, output: float) -> float:
 def test_prefill_and_decoding_match_a_hand_computed_example():
     pool = one({"mfu": 0.5, "mbu": 0.5, "token_overhead_s": 0.001, "rate_mbit_s": 8.0, "rtt_s": 0.01})
     costs = roofline_costs(pool, np.array([1000]), np.array([[100.0]]))
-    prefill_s = 1000 * 2 * 8e9 / (40e12 * 0.5)
+    # Arithmetic of the weights, of attention to half of all pairs, and one pass's overhead.
+    prefill_s = (1000 * 2 * 8e9 + 2 * 32 * 8 * 128 * 1000**2) / (40e12 * 0.5) + 0.001
     kv_gb = 2 * 32 * 8 * 128 * 2 / 1e9
     decode_s = 100 * ((4.0 + kv_gb * 1050) / 100 + 0.001)
     assert costs.busy_s[0, 0] == pytest.approx(prefill_s + decode_s, rel=1e-12)
@@ -31,6 +33,44 @@ def test_prefill_and_decoding_match_a_hand_computed_example():
     assert costs.latency_s[0, 0] == pytest.approx(prefill_s + decode_s + 0.01 + 0.0044, rel=1e-12)
     assert costs.energy_j[0, 0] == pytest.approx(50 * (prefill_s + decode_s), rel=1e-12)
     assert costs.label == ("modelled",)
+
+
+def test_a_short_prompt_waits_for_the_weights():
+    pool = one({"mfu": 0.5, "mbu": 0.5})
+    assert busy(pool, 2, 0) == pytest.approx(4.0 / 100, rel=1e-12)
+    assert busy(pool, 0, 0) == 0.0
+
+
+def test_tables_of_tokens_are_multiplied_once_and_read_as_they_are_stored():
+    tables = {"vocab": 100_000, "hidden": 10_000, "head_bits": 16.0}
+    tied, untied = (one(expert={**tables, "tied": tied}).experts[0] for tied in (True, False))
+    assert tied.weight_gb == pytest.approx((7 * 4 + 1 * 16) / 8)
+    assert untied.weight_gb == pytest.approx((6 * 4 + 2 * 16) / 8)
+    # Of the embedding a token reads one row.
+    assert untied.active_weight_gb == pytest.approx((6 * 4 + 1 * 16) / 8)
+    pool = one({"mfu": 0.5, "mbu": 1.0, "bandwidth_gb_s": 1e6}, {**tables, "tied": True})
+    flops = 1000 * 2 * 7e9 + 2 * 1e9 + 2 * 32 * 8 * 128 * 1000**2
+    assert busy(pool, 1000, 0) == pytest.approx(flops / 20e12, rel=1e-12)
+
+
+def test_writing_may_draw_less_than_reading():
+    pool = one({"decode_w": 30.0, "mfu": 0.5, "mbu": 0.5})
+    reading, writing = busy(pool, 1000, 0), busy(pool, 1000, 50) - busy(pool, 1000, 0)
+    energy_j = roofline_costs(pool, np.array([1000]), np.array([[50.0]])).energy_j[0, 0]
+    assert energy_j == pytest.approx(50 * reading + 20 * writing)
+
+
+def test_a_power_mode_replaces_figures():
+    modes = {"15W": {"peak_tflop_s": 10.0, "active_w": 20.0, "idle_w": 8.0}}
+    slow = one({"mode": "15W", "modes": modes})
+    assert busy(slow, 1000, 0) == pytest.approx(4 * busy(one(), 1000, 0))
+    assert slow.devices[0].idle_w == 8.0
+    again = ExpertPool.from_mapping(slow.to_mapping())
+    assert again.devices == slow.devices
+    with pytest.raises(UnknownNameError, match="did you mean '15W'"):
+        one({"mode": "15w", "modes": modes})
+    with pytest.raises(UnknownNameError, match="did you mean 'active_w'"):
+        one({"modes": {"15W": {"activ_w": 3.0}}})
 
 
 def test_a_mixture_of_experts_model_reads_only_its_active_weights():

@@ -25,6 +25,9 @@ class DeviceConf:
     rate_mbit_s: float = 100.0
     rtt_s: float = 0.005
     source: str = ""
+    decode_w: float | None = None
+    mode: str = ""
+    modes: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -41,6 +44,11 @@ class ExpertConf:
     context_tokens: int = 4096
     runtime_gb: float = 0.5
     quality_loss: float = 0.0
+    heads: int | None = None
+    vocab: int | None = None
+    hidden: int | None = None
+    tied: bool = False
+    head_bits: float | None = None
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Experts, devices and what answering costs: the part of the problem that a user writes down."""
 
+from moe2_pl.pool._architecture import architecture
 from moe2_pl.pool._costs import Costs, category_means, roofline_costs, utilisation
 from moe2_pl.pool._device import DeviceProfile
 from moe2_pl.pool._expert import Expert
@@ -10,6 +11,7 @@ __all__ = [
     "DeviceProfile",
     "Expert",
     "ExpertPool",
+    "architecture",
     "category_means",
     "roofline_costs",
     "utilisation",

@@ -42,16 +42,19 @@ class Costs:
 def roofline_costs(pool: ExpertPool, prompt_tokens: NDArray[Any], output_tokens: NDArray[Any]) -> Costs:
     """Costs of one answer at a time on each expert's device.
 
-    With p prompt and o output tokens, P active parameters, W bytes of active weights and K bytes of cache a
-    token, on a device with F peak FLOP/s and B bytes/s::
+    With p prompt and o output tokens; P parameters of the blocks used per token, H of the output head, L layers of h
+    query heads of size d; W bytes of weights read per token and K bytes of cache a token; on a device with F peak
+    FLOP/s, B bytes/s and an overhead of t seconds a pass::
 
-        prefill_s = p · 2 P / (F · MFU)
-        decode_s  = o · ((W + K (p + o/2)) / (B · MBU) + token overhead)
+        prefill_s = max((2 p P + 2 H + 2 L h d p²) / (F · MFU), W / (B · MBU)) + t
+        decode_s  = o · ((W + K (p + o/2)) / (B · MBU) + t)
         latency_s = prefill_s + decode_s + RTT + bytes / rate
-        energy_j  = (active_w − idle_w) · (prefill_s + decode_s)
+        energy_j  = (active_w − idle_w) · prefill_s + (decode_w − idle_w) · decode_s
 
-    The cache is read whole for every token, p + o/2 tokens on average. Source: the roofline model (Williams,
-    Waterman, Patterson 2009) as used for LLM inference: prefill is bound by arithmetic, decoding by memory.
+    Nothing is read or written for an empty prompt. 2 L h d p² is causal attention: scores and their sum, each half of
+    4 · L h d p² / 2. The cache is read whole for every token, p + o/2 tokens on average. Source: the roofline model
+    (Williams, Waterman, Patterson 2009) as used for LLM inference: prefill is bound by arithmetic, decoding by
+    memory.
 
     Args:
         pool: N experts.
@@ -79,23 +82,27 @@ def roofline_costs(pool: ExpertPool, prompt_tokens: NDArray[Any], output_tokens:
     def per_expert(values: list[float]) -> NDArray[np.float64]:
         return np.array(values)
 
-    prefill_s_per_token = per_expert(
-        [
-            2 * e.active_b * 1e9 / (d.peak_tflop_s * 1e12 * d.mfu)
-            for e, d in zip(pool.experts, device, strict=True)
-        ]
-    )
+    flop_s = per_expert([d.peak_tflop_s * 1e12 * d.mfu for d in device])
+    per_token = per_expert([2e9 * e.body_b for e in pool.experts])
+    once = per_expert([2e9 * e.head_b for e in pool.experts])
+    squared = per_expert([2 * e.layers * (e.heads or e.kv_heads) * e.head_dim for e in pool.experts])
     read_gb_s = per_expert([d.bandwidth_gb_s * d.mbu for d in device])
     weight_gb = per_expert([e.active_weight_gb for e in pool.experts])
     kv_gb = per_expert([e.kv_gb_per_token for e in pool.experts])
     overhead_s = per_expert([d.token_overhead_s for d in device])
-    above_idle_w = per_expert([d.active_w - d.idle_w for d in device])
     rtt_s = per_expert([d.rtt_s for d in device])
     byte_s = per_expert([8 / (d.rate_mbit_s * 1e6) for d in device])
 
-    busy_s = p * prefill_s_per_token + o * ((weight_gb + kv_gb * (p + o / 2)) / read_gb_s + overhead_s)
+    arithmetic_s = (p * per_token + once + p**2 * squared) / flop_s
+    prefill_s = np.where(p > 0, np.maximum(arithmetic_s, weight_gb / read_gb_s) + overhead_s, 0.0)
+    decode_s = o * ((weight_gb + kv_gb * (p + o / 2)) / read_gb_s + overhead_s)
+    energy_j = (
+        per_expert([d.active_w - d.idle_w for d in device]) * prefill_s
+        + per_expert([d.decoding_w - d.idle_w for d in device]) * decode_s
+    )
+    busy_s = prefill_s + decode_s
     network_s = rtt_s + (p + o) * _BYTES_PER_TOKEN * byte_s
-    return Costs(busy_s + network_s, above_idle_w * busy_s, busy_s, ("modelled",) * len(pool.experts))
+    return Costs(busy_s + network_s, energy_j, busy_s, ("modelled",) * len(pool.experts))
 
 
 def category_means(values: NDArray[Any], category: NDArray[np.int64], categories: int) -> NDArray[np.float64]:

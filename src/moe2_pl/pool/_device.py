@@ -1,12 +1,14 @@
 """What the planner knows of an edge device: memory, speed and wall power."""
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
-from moe2_pl.errors import PoolError
+from moe2_pl.errors import PoolError, UnknownNameError
 
 __all__ = ["DeviceProfile"]
 
+_NO_FIGURES = {"name", "source", "mode", "modes"}
 _MAY_BE_ZERO = {"token_overhead_s", "idle_w", "rtt_s"}
 
 
@@ -20,16 +22,20 @@ class DeviceProfile:
         bandwidth_gb_s: memory bandwidth.
         peak_tflop_s: dense 16-bit throughput.
         idle_w: power when switched on and waiting.
-        active_w: power while it answers.
+        active_w: power while it reads a prompt.
+        decode_w: power while it writes an answer, waiting for memory. Defaults to ``active_w``.
         mfu: share of ``peak_tflop_s`` that prefill reaches.
         mbu: share of ``bandwidth_gb_s`` that decoding reaches.
         token_overhead_s: time per decoded token that no bandwidth buys off (launches, sampling).
         rate_mbit_s: rate of the link to the gateway.
         rtt_s: round-trip time of that link.
         source: where the figures come from.
+        mode: one of ``modes``, whose figures replace those above; empty for these.
+        modes: power modes, name → figures by the names above.
 
     Raises:
         PoolError: a figure that is not finite or not positive, or a device that draws less when active.
+        UnknownNameError: a mode that the device does not have, or a figure in a mode that no device has.
     """
 
     name: str
@@ -44,11 +50,23 @@ class DeviceProfile:
     rate_mbit_s: float = 100.0
     rtt_s: float = 0.005
     source: str = ""
+    decode_w: float | None = None
+    mode: str = ""
+    modes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        figures = [item.name for item in fields(self) if item.name not in _NO_FIGURES]
+        for mode in self.modes.values():
+            for key in mode:
+                if key not in figures:
+                    raise UnknownNameError(f"figure of a mode of device '{self.name}'", key, figures)
+        if self.mode and self.mode not in self.modes:
+            raise UnknownNameError(f"mode of device '{self.name}'", self.mode, self.modes)
+        for key, value in self.modes.get(self.mode, {}).items():
+            object.__setattr__(self, key, value)
         for item in fields(self):
             value = getattr(self, item.name)
-            if isinstance(value, str):
+            if item.name in _NO_FIGURES or (value is None and item.name == "decode_w"):
                 continue
             low_enough = value < 0 or (value == 0 and item.name not in _MAY_BE_ZERO)
             if not math.isfinite(value) or low_enough:
@@ -61,8 +79,14 @@ class DeviceProfile:
                 raise PoolError(
                     f"device '{self.name}': {share} is {getattr(self, share)}; it is a share, at most 1"
                 )
-        if self.active_w < self.idle_w:
-            raise PoolError(
-                f"device '{self.name}': active_w {self.active_w} is below idle_w {self.idle_w}; "
-                "both are the whole box's wall power"
-            )
+        for key, value in (("active_w", self.active_w), ("decode_w", self.decoding_w)):
+            if value < self.idle_w:
+                raise PoolError(
+                    f"device '{self.name}': {key} {value} is below idle_w {self.idle_w}; "
+                    "both are the whole box's wall power"
+                )
+
+    @property
+    def decoding_w(self) -> float:
+        """Power while it writes an answer."""
+        return self.active_w if self.decode_w is None else self.decode_w

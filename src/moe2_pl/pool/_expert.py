@@ -26,9 +26,14 @@ class Expert:
         context_tokens: tokens that the cache is sized for.
         runtime_gb: memory of the runtime beside weights and cache.
         quality_loss: score lost to this precision against the recorded outcomes.
+        heads: query heads of a block, for the arithmetic of attention. Defaults to ``kv_heads``.
+        vocab, hidden: rows and columns of the tables of tokens, embedding and output head. Left out, they are
+            taken as weights like all others.
+        tied: whether embedding and output head are one table.
+        head_bits: bits per weight of these tables, which many formats leave at 16. Defaults to ``bits``.
 
     Raises:
-        PoolError: a figure that is not finite or not positive.
+        PoolError: a figure that is not finite or not positive, or tables that are larger than the model.
     """
 
     name: str
@@ -44,6 +49,11 @@ class Expert:
     context_tokens: int = 4096
     runtime_gb: float = 0.5
     quality_loss: float = 0.0
+    heads: int | None = None
+    vocab: int | None = None
+    hidden: int | None = None
+    tied: bool = False
+    head_bits: float | None = None
 
     def __post_init__(self) -> None:
         if not self.model_id:
@@ -52,6 +62,14 @@ class Expert:
             value = getattr(self, key)
             if not math.isfinite(value) or value <= 0:
                 raise PoolError(f"expert '{self.name}': {key} is {value}; it must be finite and > 0")
+        for key in ("heads", "vocab", "hidden", "head_bits"):
+            given = getattr(self, key)
+            if given is not None and not (math.isfinite(given) and given > 0):
+                raise PoolError(f"expert '{self.name}': {key} is {given}; it must be finite and > 0")
+        if (self.vocab is None) != (self.hidden is None):
+            raise PoolError(
+                f"expert '{self.name}': vocab is {self.vocab} and hidden {self.hidden}; give both or neither"
+            )
         for key in ("runtime_gb", "quality_loss"):
             value = getattr(self, key)
             if not math.isfinite(value) or value < 0:
@@ -62,15 +80,39 @@ class Expert:
                 f"it must be > 0 and at most params_b = {self.params_b}"
             )
 
+        if self.tables_b >= self.active_b:
+            raise PoolError(
+                f"expert '{self.name}': its tables of {self.vocab} × {self.hidden} hold {self.tables_b:.3g} billion "
+                f"parameters, the model {self.active_b:.3g}; vocab or hidden is too large"
+            )
+
+    @property
+    def head_b(self) -> float:
+        """Parameters of the output head, in billions; 0 where the tables are not told apart."""
+        return (self.vocab or 0) * (self.hidden or 0) / 1e9
+
+    @property
+    def tables_b(self) -> float:
+        """Parameters of embedding and output head, in billions."""
+        return self.head_b * (1 if self.tied else 2)
+
+    @property
+    def body_b(self) -> float:
+        """Parameters of the blocks used per token, in billions: each is multiplied with every token."""
+        return self.active_b - self.tables_b
+
     @property
     def weight_gb(self) -> float:
         """Memory of all weights, in GB."""
-        return self.params_b * self.bits / 8
+        return self._gb(self.params_b - self.tables_b, self.tables_b)
 
     @property
     def active_weight_gb(self) -> float:
-        """Weights read per decoded token, in GB."""
-        return self.active_b * self.bits / 8
+        """Weights read per decoded token, in GB: of the embedding only a row, which is nothing."""
+        return self._gb(self.body_b, self.head_b)
+
+    def _gb(self, blocks_b: float, tables_b: float) -> float:
+        return (blocks_b * self.bits + tables_b * (self.head_bits or self.bits)) / 8
 
     @property
     def active_b(self) -> float:

@@ -161,7 +161,10 @@ def _build(cls: type[T], kind: str, name: str, config: Mapping[str, Any]) -> T:
     missing = [
         f.name
         for f in known.values()
-        if f.default is MISSING and f.name != "name" and config.get(f.name) is None
+        if f.default is MISSING
+        and f.default_factory is MISSING
+        and f.name != "name"
+        and config.get(f.name) is None
     ]
     if missing:
         raise PoolError(f"{kind} '{name}' lacks {', '.join(missing)}")
