@@ -22,12 +22,12 @@ def busy(pool: ExpertPool, prompt: float, output: float) -> float:
 
 
 def test_prefill_and_decoding_match_a_hand_computed_example():
-    pool = one({"mfu": 0.5, "mbu": 0.5, "token_overhead_s": 0.001, "rate_mbit_s": 8.0, "rtt_s": 0.01})
+    pool = one({"mfu": 0.5, "mbu": 0.5, "layer_overhead_s": 0.001, "rate_mbit_s": 8.0, "rtt_s": 0.01})
     costs = roofline_costs(pool, np.array([1000]), np.array([[100.0]]))
-    # Arithmetic of the weights, of attention to half of all pairs, and one pass's overhead.
-    prefill_s = (1000 * 2 * 8e9 + 2 * 32 * 8 * 128 * 1000**2) / (40e12 * 0.5) + 0.001
+    # Arithmetic of the weights and of attention to half of all pairs, one pass's 32 layers.
+    prefill_s = (1000 * 2 * 8e9 + 2 * 32 * 8 * 128 * 1000**2) / (40e12 * 0.5) + 32 * 0.001
     kv_gb = 2 * 32 * 8 * 128 * 2 / 1e9
-    decode_s = 100 * ((4.0 + kv_gb * 1050) / 100 + 0.001)
+    decode_s = 100 * ((4.0 + kv_gb * 1050) / 100 + 32 * 0.001)
     assert costs.busy_s[0, 0] == pytest.approx(prefill_s + decode_s, rel=1e-12)
     # 1,100 tokens of 4 bytes over 8 Mbit/s take 4.4 ms.
     assert costs.latency_s[0, 0] == pytest.approx(prefill_s + decode_s + 0.01 + 0.0044, rel=1e-12)
@@ -48,9 +48,9 @@ def test_tables_of_tokens_are_multiplied_once_and_read_as_they_are_stored():
     assert untied.weight_gb == pytest.approx((6 * 4 + 2 * 16) / 8)
     # Of the embedding a token reads one row.
     assert untied.active_weight_gb == pytest.approx((6 * 4 + 1 * 16) / 8)
-    pool = one({"mfu": 0.5, "mbu": 1.0, "bandwidth_gb_s": 1e6}, {**tables, "tied": True})
+    pool = one({"mfu": 0.5, "mbu": 1.0, "bandwidth_gb_s": 1e12}, {**tables, "tied": True})
     flops = 1000 * 2 * 7e9 + 2 * 1e9 + 2 * 32 * 8 * 128 * 1000**2
-    assert busy(pool, 1000, 0) == pytest.approx(flops / 20e12, rel=1e-12)
+    assert busy(pool, 1000, 0) == pytest.approx(flops / 20e12, rel=1e-9)
 
 
 def test_writing_may_draw_less_than_reading():
@@ -63,7 +63,7 @@ def test_writing_may_draw_less_than_reading():
 def test_a_power_mode_replaces_figures():
     modes = {"15W": {"peak_tflop_s": 10.0, "active_w": 20.0, "idle_w": 8.0}}
     slow = one({"mode": "15W", "modes": modes})
-    assert busy(slow, 1000, 0) == pytest.approx(4 * busy(one(), 1000, 0))
+    assert busy(slow, 1000, 0) > 3 * busy(one(), 1000, 0)
     assert slow.devices[0].idle_w == 8.0
     again = ExpertPool.from_mapping(slow.to_mapping())
     assert again.devices == slow.devices
@@ -76,7 +76,9 @@ def test_a_power_mode_replaces_figures():
 def test_a_mixture_of_experts_model_reads_only_its_active_weights():
     dense, sparse = one(), one(expert={"active_params_b": 1.0})
     assert busy(sparse, 0, 10) < busy(dense, 0, 10) / 6
-    assert sparse.memory_gb == dense.memory_gb
+    # A long prompt needs every one of its experts once.
+    fast = {"mfu": 1.0, "peak_tflop_s": 1e9}
+    assert busy(one(fast, {"active_params_b": 1.0}), 1000, 0) == pytest.approx(busy(one(fast), 1000, 0))
 
 
 @given(

@@ -21,13 +21,13 @@ class DeviceConf:
     active_w: float = MISSING
     mfu: float = 0.45
     mbu: float = 0.75
-    token_overhead_s: float = 0.0
+    layer_overhead_s: float = 0.0
     rate_mbit_s: float = 100.0
     rtt_s: float = 0.005
     source: str = ""
     decode_w: float | None = None
     mode: str = ""
-    modes: dict[str, dict[str, float]] = field(default_factory=dict)
+    modes: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

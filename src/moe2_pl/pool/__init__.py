@@ -1,6 +1,7 @@
 """Experts, devices and what answering costs: the part of the problem that a user writes down."""
 
 from moe2_pl.pool._architecture import architecture
+from moe2_pl.pool._calibration import Observation, calibrated, predicted_s
 from moe2_pl.pool._costs import Costs, category_means, roofline_costs, utilisation
 from moe2_pl.pool._device import DeviceProfile
 from moe2_pl.pool._expert import Expert
@@ -11,8 +12,11 @@ __all__ = [
     "DeviceProfile",
     "Expert",
     "ExpertPool",
+    "Observation",
     "architecture",
+    "calibrated",
     "category_means",
+    "predicted_s",
     "roofline_costs",
     "utilisation",
 ]

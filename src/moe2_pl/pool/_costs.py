@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from moe2_pl.errors import PoolError
 from moe2_pl.pool._pool import ExpertPool
+from moe2_pl.pool._roofline import reading, seconds, writing
 
 __all__ = ["Costs", "category_means", "roofline_costs", "utilisation"]
 
@@ -42,19 +43,12 @@ class Costs:
 def roofline_costs(pool: ExpertPool, prompt_tokens: NDArray[Any], output_tokens: NDArray[Any]) -> Costs:
     """Costs of one answer at a time on each expert's device.
 
-    With p prompt and o output tokens; P parameters of the blocks used per token, H of the output head, L layers of h
-    query heads of size d; W bytes of weights read per token and K bytes of cache a token; on a device with F peak
-    FLOP/s, B bytes/s and an overhead of t seconds a pass::
+    With the work of reading p prompt tokens and of writing o after them, as :mod:`moe2_pl.pool._roofline` counts it::
 
-        prefill_s = max((2 p P + 2 H + 2 L h d p²) / (F · MFU), W / (B · MBU)) + t
-        decode_s  = o · ((W + K (p + o/2)) / (B · MBU) + t)
-        latency_s = prefill_s + decode_s + RTT + bytes / rate
+        prefill_s = max(operations / (F · MFU), bytes / (B · MBU)) + layers · overhead
+        decode_s  = likewise, o passes
+        latency_s = prefill_s + decode_s + RTT + bytes of both texts / rate
         energy_j  = (active_w − idle_w) · prefill_s + (decode_w − idle_w) · decode_s
-
-    Nothing is read or written for an empty prompt. 2 L h d p² is causal attention: scores and their sum, each half of
-    4 · L h d p² / 2. The cache is read whole for every token, p + o/2 tokens on average. Source: the roofline model
-    (Williams, Waterman, Patterson 2009) as used for LLM inference: prefill is bound by arithmetic, decoding by
-    memory.
 
     Args:
         pool: N experts.
@@ -73,36 +67,21 @@ def roofline_costs(pool: ExpertPool, prompt_tokens: NDArray[Any], output_tokens:
         >>> costs.busy_s.round(3).tolist(), costs.energy_j.round(1).tolist()
         ([[1.0]], [[50.0]])
     """
-    p = np.asarray(prompt_tokens, dtype=np.float64)[:, None]
+    p = np.asarray(prompt_tokens, dtype=np.float64)
     o = np.asarray(output_tokens, dtype=np.float64)
     if o.shape != (len(p), len(pool.experts)):
         raise PoolError(f"output_tokens has shape {list(o.shape)}; expected [{len(p)}, {len(pool.experts)}]")
-    device = [pool.devices[d] for d in pool.device_index]
-
-    def per_expert(values: list[float]) -> NDArray[np.float64]:
-        return np.array(values)
-
-    flop_s = per_expert([d.peak_tflop_s * 1e12 * d.mfu for d in device])
-    per_token = per_expert([2e9 * e.body_b for e in pool.experts])
-    once = per_expert([2e9 * e.head_b for e in pool.experts])
-    squared = per_expert([2 * e.layers * (e.heads or e.kv_heads) * e.head_dim for e in pool.experts])
-    read_gb_s = per_expert([d.bandwidth_gb_s * d.mbu for d in device])
-    weight_gb = per_expert([e.active_weight_gb for e in pool.experts])
-    kv_gb = per_expert([e.kv_gb_per_token for e in pool.experts])
-    overhead_s = per_expert([d.token_overhead_s for d in device])
-    rtt_s = per_expert([d.rtt_s for d in device])
-    byte_s = per_expert([8 / (d.rate_mbit_s * 1e6) for d in device])
-
-    arithmetic_s = (p * per_token + once + p**2 * squared) / flop_s
-    prefill_s = np.where(p > 0, np.maximum(arithmetic_s, weight_gb / read_gb_s) + overhead_s, 0.0)
-    decode_s = o * ((weight_gb + kv_gb * (p + o / 2)) / read_gb_s + overhead_s)
-    energy_j = (
-        per_expert([d.active_w - d.idle_w for d in device]) * prefill_s
-        + per_expert([d.decoding_w - d.idle_w for d in device]) * decode_s
-    )
-    busy_s = prefill_s + decode_s
-    network_s = rtt_s + (p + o) * _BYTES_PER_TOKEN * byte_s
-    return Costs(busy_s + network_s, energy_j, busy_s, ("modelled",) * len(pool.experts))
+    latency_s, energy_j, busy_s = (np.empty(o.shape) for _ in range(3))
+    for j, (expert, d) in enumerate(zip(pool.experts, pool.device_index, strict=True)):
+        device = pool.devices[d]
+        prefill_s = seconds(reading(expert, p), device)
+        decode_s = seconds(writing(expert, p, o[:, j]), device)
+        busy_s[:, j] = prefill_s + decode_s
+        energy_j[:, j] = (device.active_w - device.idle_w) * prefill_s
+        energy_j[:, j] += (device.decoding_w - device.idle_w) * decode_s
+        sent_s = (p + o[:, j]) * _BYTES_PER_TOKEN * 8 / (device.rate_mbit_s * 1e6)
+        latency_s[:, j] = busy_s[:, j] + device.rtt_s + sent_s
+    return Costs(latency_s, energy_j, busy_s, ("modelled",) * len(pool.experts))
 
 
 def category_means(values: NDArray[Any], category: NDArray[np.int64], categories: int) -> NDArray[np.float64]:

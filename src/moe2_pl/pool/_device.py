@@ -9,7 +9,7 @@ from moe2_pl.errors import PoolError, UnknownNameError
 __all__ = ["DeviceProfile"]
 
 _NO_FIGURES = {"name", "source", "mode", "modes"}
-_MAY_BE_ZERO = {"token_overhead_s", "idle_w", "rtt_s"}
+_MAY_BE_ZERO = {"layer_overhead_s", "idle_w", "rtt_s"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DeviceProfile:
         decode_w: power while it writes an answer, waiting for memory. Defaults to ``active_w``.
         mfu: share of ``peak_tflop_s`` that prefill reaches.
         mbu: share of ``bandwidth_gb_s`` that decoding reaches.
-        token_overhead_s: time per decoded token that no bandwidth buys off (launches, sampling).
+        layer_overhead_s: time per layer and pass that no bandwidth buys off (launching its work).
         rate_mbit_s: rate of the link to the gateway.
         rtt_s: round-trip time of that link.
         source: where the figures come from.
@@ -34,7 +34,7 @@ class DeviceProfile:
         modes: power modes, name → figures by the names above.
 
     Raises:
-        PoolError: a figure that is not finite or not positive, or a device that draws less when active.
+        PoolError: a figure that is not a number, not finite or not positive, or a device that draws less when active.
         UnknownNameError: a mode that the device does not have, or a figure in a mode that no device has.
     """
 
@@ -46,7 +46,7 @@ class DeviceProfile:
     active_w: float
     mfu: float = 0.45
     mbu: float = 0.75
-    token_overhead_s: float = 0.0
+    layer_overhead_s: float = 0.0
     rate_mbit_s: float = 100.0
     rtt_s: float = 0.005
     source: str = ""
@@ -56,10 +56,12 @@ class DeviceProfile:
 
     def __post_init__(self) -> None:
         figures = [item.name for item in fields(self) if item.name not in _NO_FIGURES]
-        for mode in self.modes.values():
-            for key in mode:
+        for mode, changes in self.modes.items():
+            for key, value in changes.items():
                 if key not in figures:
-                    raise UnknownNameError(f"figure of a mode of device '{self.name}'", key, figures)
+                    raise UnknownNameError(f"figure of mode '{mode}' of device '{self.name}'", key, figures)
+                if isinstance(value, bool) or not isinstance(value, (int, float)):
+                    raise PoolError(f"device '{self.name}', mode '{mode}': {key} is {value!r}; need a number")
         if self.mode and self.mode not in self.modes:
             raise UnknownNameError(f"mode of device '{self.name}'", self.mode, self.modes)
         for key, value in self.modes.get(self.mode, {}).items():
