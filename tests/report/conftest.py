@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moe2_pl.certificate import Certificate, Monotonicity, RegretRow
-from moe2_pl.report import CategoryRow, FrontierRow, ReportData, SummaryRow
+from moe2_pl.report import CategoryRow, FrontierRow, ReportData, StepRow, SummaryRow
 
 INF, NAN = math.inf, math.nan
 
@@ -169,6 +169,8 @@ def report_data() -> ReportData:
         },
         cost_labels=dict.fromkeys(EXPERTS, "modelled") | {"chatqa-8b": "measured"},
         queries_per_s=0.07,
+        tariff={"usd_per_kwh": 0.3, "co2_g_per_kwh": 400.0},
+        steps=(StepRow("energy_j", 120.0, 0.012, (*medium.experts, "codegemma-7b")),),
         calibration={
             name: (e[3] + 0.01 * math.sin(7 * i), e[3] - 0.012 * math.cos(5 * i))
             for i, (name, e) in enumerate(EXPERTS.items())

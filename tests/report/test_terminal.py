@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from moe2_pl.report import FrontierRow, ReportData, print_summary
+from moe2_pl.report import FrontierRow, ReportData, StepRow, print_summary
 
 
 def printed(data: ReportData, **console: object) -> str:
@@ -52,3 +52,18 @@ def test_names_are_not_read_as_markup(data: ReportData) -> None:
     text = printed(replace(data, summary=(row,)))
     assert "[bold]x[/]" in text
     assert "[red]y" in text
+
+
+def test_the_running_costs_and_the_next_steps_are_said(data: ReportData) -> None:
+    text = " ".join(printed(data).split())
+    watts = data.chosen.energy_j * 0.07
+    assert f"At 0.07 queries/s that is {watts:.3g} W: {watts * 0.024:.3g} kWh" in text
+    swapped = StepRow("energy_j", 120.0, 0.012, ("newcomer", *data.chosen.experts[1:]))
+    text = " ".join(printed(replace(data, steps=(swapped,))).split())
+    expected = f"would buy +0.012 of planned score, with newcomer instead of {data.chosen.experts[0]}."
+    assert f"120 J more a query (8.4 W) {expected}" in text
+    same = StepRow("latency_s", 1.5, 0.002, data.chosen.experts)
+    left = StepRow("latency_s", 1.5, 0.002, data.chosen.experts[1:])
+    text = " ".join(printed(replace(data, steps=(same, left))).split())
+    assert "1.5 s more a query would buy +0.002 of planned score, with the same experts" in text
+    assert f"without {data.chosen.experts[0]}." in text

@@ -14,6 +14,7 @@ __all__ = ["PRESETS", "budget_grid", "configured_budget", "preset_budgets"]
 # How far, geometrically, from the smallest feasible budget (0) to the largest that matters (1).
 PRESETS: dict[str, float] = {"tight": 0.25, "medium": 0.5, "loose": 0.75}
 UNLIMITED = "unlimited"
+_KWH_J = 3.6e6
 
 
 def preset_budgets(problem: SelectionProblem) -> dict[str, Budget]:
@@ -51,33 +52,66 @@ def budget_grid(problem: SelectionProblem, energy_points: int, latency_points: i
 
 
 def configured_budget(
-    config: Mapping[str, Any], presets: Mapping[str, Budget], queries_per_s: float
+    config: Mapping[str, Any],
+    presets: Mapping[str, Budget],
+    queries_per_s: float,
+    tariff: Mapping[str, float],
 ) -> tuple[str, Budget]:
     """The budget that a configuration asks for, and its name.
 
-    ``energy_j`` and ``latency_s`` (numbers, or mappings category → number that may hold ``default``) and
-    ``power_w`` (average watts of the fleet, applied as joules a query to every category) replace the preset's.
+    ``latency_s`` and one of the limits on energy replace the preset's. Of a query: ``energy_j``, ``energy_wh``,
+    ``cost_usd``, ``co2_g``, numbers or mappings category → number that may hold ``default``. Of the fleet:
+    ``power_w``, average watts, and ``day_kwh``, ``day_usd``, ``day_co2_kg``, a day's; they are divided by the queries
+    of the time and applied as joules a query to every category.
+
+    Args:
+        config: ``preset`` and the limits, None where not given.
+        presets: name → budget.
+        queries_per_s: arrivals at the whole fleet.
+        tariff: ``usd_per_kwh`` and ``co2_g_per_kwh``.
 
     Raises:
         UnknownNameError: an unknown preset.
-        ConfigError: energy given twice, or a limit that makes no sense.
+        ConfigError: energy given twice, or a limit or a tariff that makes no sense.
     """
-    energy_j, latency_s, power_w = (config[key] for key in ("energy_j", "latency_s", "power_w"))
-    explicit = any(value is not None for value in (energy_j, latency_s, power_w))
-    if not explicit:
+    for key, value in tariff.items():
+        if not math.isfinite(value) or value <= 0:
+            raise ConfigError(f"tariff.{key} is {value}; it must be finite and > 0")
+    day = 86_400 * queries_per_s
+    joules_per = {
+        "energy_j": 1.0,
+        "energy_wh": 3600.0,
+        "cost_usd": _KWH_J / tariff["usd_per_kwh"],
+        "co2_g": _KWH_J / tariff["co2_g_per_kwh"],
+        "power_w": 1 / queries_per_s,
+        "day_kwh": _KWH_J / day,
+        "day_usd": _KWH_J / tariff["usd_per_kwh"] / day,
+        "day_co2_kg": 1000 * _KWH_J / tariff["co2_g_per_kwh"] / day,
+    }
+    given = [key for key in joules_per if config[key] is not None]
+    if not given and config["latency_s"] is None:
         preset = config["preset"] or UNLIMITED
         if preset not in presets:
             raise UnknownNameError("budget.preset", preset, presets)
         return preset, presets[preset]
-    if power_w is not None:
-        if energy_j is not None:
-            raise ConfigError(
-                f"budget.power_w is {power_w} and budget.energy_j is {energy_j}; give one of them"
-            )
-        if not math.isfinite(power_w) or power_w < 0:
-            raise ConfigError(f"budget.power_w is {power_w}; it must be a number of watts ≥ 0")
-        energy_j = power_w / queries_per_s
-    return "chosen", Budget(energy_j=energy_j, latency_s=latency_s)
+    if len(given) > 1:
+        limits = " and ".join(f"budget.{key} is {config[key]}" for key in given)
+        raise ConfigError(f"{limits}; give one of them")
+    energy_j = _in_joules(given[0], config[given[0]], joules_per[given[0]]) if given else None
+    return "chosen", Budget(energy_j=energy_j, latency_s=config["latency_s"])
+
+
+def _in_joules(key: str, value: Any, joules: float) -> Any:
+    """A limit, or each of a mapping's, in joules a query."""
+    if isinstance(value, Mapping):
+        return {category: _in_joules(f"{key}[{category}]", part, joules) for category, part in value.items()}
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not number >= 0:
+        raise ConfigError(f"budget.{key} is {value}; a number ≥ 0 is needed")
+    return number * joules
 
 
 def _up(value: float) -> float:

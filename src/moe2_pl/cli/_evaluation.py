@@ -20,8 +20,16 @@ from moe2_pl.errors import DataError, InfeasibleBudgetError
 from moe2_pl.gate import GatingModule
 from moe2_pl.outputs import ExpertOutputs, ExpertOutputsDataModule, log_likelihood
 from moe2_pl.pool import Costs, ExpertPool
-from moe2_pl.report import ReportData, SummaryRow
-from moe2_pl.selection import Budget, FacilityLocation, MixtureLikelihood, Solution, solve, sweep
+from moe2_pl.report import ReportData, StepRow, SummaryRow
+from moe2_pl.selection import (
+    Budget,
+    FacilityLocation,
+    MixtureLikelihood,
+    Solution,
+    next_step,
+    solve,
+    sweep,
+)
 
 __all__ = ["Setting", "prepare", "report_data"]
 
@@ -42,6 +50,7 @@ class Setting:
         budgets: name → budget: the presets, and the chosen one.
         chosen: name of the budget that was asked for.
         grid: budgets of the sweep.
+        tariff: ``usd_per_kwh`` and ``co2_g_per_kwh``.
     """
 
     pool: ExpertPool
@@ -53,13 +62,14 @@ class Setting:
     budgets: Mapping[str, Budget]
     chosen: str
     grid: list[Budget]
+    tariff: Mapping[str, float]
 
 
 def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> Setting:
     """Costs, baselines and budgets of a run; refuses an infeasible budget before anything is trained.
 
     Args:
-        config: ``expert_pool``, ``traffic``, ``solver``, ``budget`` and ``sweep`` of the configuration.
+        config: ``expert_pool``, ``traffic``, ``solver``, ``budget``, ``tariff`` and ``sweep`` of the configuration.
         pool: N experts.
         data: outputs of at least the pool's models.
 
@@ -89,12 +99,23 @@ def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> 
         baselines["family_oracle"] = table_router("family oracle", planner, outputs, parts, outputs.family)
     problem = baselines["lookup"].problem
     budgets = preset_budgets(problem)
-    chosen, budget = configured_budget(config["budget"], budgets, planner.queries_per_s)
+    chosen, budget = configured_budget(config["budget"], budgets, planner.queries_per_s, config["tariff"])
     found = solve(problem, budget, config["solver"]["name"])
     if found.status == "infeasible":
         raise InfeasibleBudgetError(f"budget '{chosen}': {found.infeasibility}")
     grid = budget_grid(problem, config["sweep"]["energy_points"], config["sweep"]["latency_points"])
-    return Setting(pool, data, outputs, costs, planner, baselines, {**budgets, chosen: budget}, chosen, grid)
+    return Setting(
+        pool,
+        data,
+        outputs,
+        costs,
+        planner,
+        baselines,
+        {**budgets, chosen: budget},
+        chosen,
+        grid,
+        config["tariff"],
+    )
 
 
 def report_data(
@@ -142,6 +163,16 @@ def report_data(
         )
         for i, budget in enumerate(budgets)
     ]
+    # A mixture's best value can fall when a limit grows, and then there is no nearest step.
+    steps = []
+    if router.problem.evaluator.monotone:
+        at = names.index(setting.chosen)
+        for limit in ("energy_j", "latency_s"):
+            step = next_step(
+                router.problem, budgets[at], limit, solutions["moe2"][at], solver=solver["name"], **options
+            )
+            if step is not None:
+                steps.append(StepRow(limit, step.more, step.gain, step.solution.experts))
     realised = time.perf_counter()
     measured = None
     if certificate is not None:
@@ -178,6 +209,8 @@ def report_data(
         },
         cost_labels=dict(zip(setting.pool.names, setting.costs.label, strict=True)),
         queries_per_s=setting.planner.queries_per_s,
+        tariff=setting.tariff,
+        steps=tuple(steps),
         calibration=_calibration(setting, gate, held_out, router),
         provenance={**_provenance(setting, gate), **provenance},
         notes=_notes(setting),

@@ -114,7 +114,19 @@ class BudgetConf:
     preset: str | None = None
     energy_j: Any = None
     latency_s: Any = None
+    energy_wh: Any = None
+    cost_usd: Any = None
+    co2_g: Any = None
     power_w: float | None = None
+    day_kwh: float | None = None
+    day_usd: float | None = None
+    day_co2_kg: float | None = None
+
+
+@dataclass
+class TariffConf:
+    usd_per_kwh: float = MISSING
+    co2_g_per_kwh: float = MISSING
 
 
 @dataclass
@@ -174,6 +186,7 @@ class EvaluateConf:
     traffic: TrafficConf = field(default_factory=TrafficConf)
     solver: SolverConf = field(default_factory=SolverConf)
     budget: BudgetConf = field(default_factory=BudgetConf)
+    tariff: TariffConf = field(default_factory=TariffConf)
     sweep: SweepConf = field(default_factory=SweepConf)
     certificate: CertificateConf = field(default_factory=CertificateConf)
     paths: PathsConf = field(default_factory=PathsConf)
@@ -192,6 +205,7 @@ class TrainConf:
     objective: ObjectiveConf = field(default_factory=ObjectiveConf)
     solver: SolverConf = field(default_factory=SolverConf)
     budget: BudgetConf = field(default_factory=BudgetConf)
+    tariff: TariffConf = field(default_factory=TariffConf)
     sweep: SweepConf = field(default_factory=SweepConf)
     certificate: CertificateConf = field(default_factory=CertificateConf)
     trainer: TrainerConf = field(default_factory=TrainerConf)

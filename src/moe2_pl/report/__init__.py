@@ -7,7 +7,7 @@ Importing this room is cheap: Plotly, Rich and W&B are loaded when a function th
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from moe2_pl.report._data import CategoryRow, FrontierRow, ReportData, SummaryRow
+from moe2_pl.report._data import CategoryRow, FrontierRow, ReportData, StepRow, SummaryRow
 
 if TYPE_CHECKING:
     from moe2_pl.report._csv import write_certificate, write_frontier, write_frontier_by_category
@@ -19,6 +19,7 @@ __all__ = [
     "CategoryRow",
     "FrontierRow",
     "ReportData",
+    "StepRow",
     "SummaryRow",
     "log_to_wandb",
     "print_summary",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
 
-__all__ = ["CategoryRow", "FrontierRow", "ReportData", "SummaryRow"]
+__all__ = ["CategoryRow", "FrontierRow", "ReportData", "StepRow", "SummaryRow"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,23 @@ class SummaryRow:
 
 
 @dataclass(frozen=True)
+class StepRow:
+    """The next step of the frontier from the chosen budget in one limit.
+
+    Args:
+        limit: ``energy_j`` or ``latency_s``.
+        more: what has to be added to every category's limit, J or s a query.
+        gain: growth of the planned value.
+        experts: the subset there.
+    """
+
+    limit: str
+    more: float
+    gain: float
+    experts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """Everything a report shows.
 
@@ -121,6 +138,9 @@ class ReportData:
         devices: device → {memory_gb, idle_w, active_w, source}.
         cost_labels: expert → measured, modelled or published.
         queries_per_s: arrival rate that ρ and idle energy are for.
+        tariff: ``usd_per_kwh`` and ``co2_g_per_kwh``, assumed.
+        steps: what a little more of each limit would buy; empty where nothing, or for utilities that are not
+            monotone.
         calibration: expert → (mean predicted, mean realised) held-out score.
         provenance: what made the figures: source, licence, hashes, seeds, versions, command.
         notes: sentences that must stand beside the figures (assumed output lengths, budgets are on means, …).
@@ -140,6 +160,8 @@ class ReportData:
     devices: Mapping[str, Mapping[str, object]]
     cost_labels: Mapping[str, str]
     queries_per_s: float
+    tariff: Mapping[str, float]
+    steps: tuple[StepRow, ...]
     calibration: Mapping[str, tuple[float, float]]
     provenance: Mapping[str, str]
     notes: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from moe2_pl.report._data import FrontierRow
+from moe2_pl.report._data import FrontierRow, ReportData, StepRow
 
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
@@ -21,9 +21,11 @@ __all__ = [
     "listing",
     "quantity",
     "rho",
+    "running_text",
     "score",
     "signed",
     "status_text",
+    "step_text",
 ]
 
 MISSING = "–"
@@ -151,6 +153,33 @@ def status_text(row: FrontierRow) -> str:
             return "heuristic, not proven"
         case _:
             return row.status
+
+
+def running_text(data: ReportData) -> str:
+    """What the chosen deployment draws, costs and emits at the run's rate and tariff."""
+    power_w = data.chosen.energy_j * data.queries_per_s
+    kwh = power_w * 24 / 1000
+    usd, co2_g = (data.tariff[key] for key in ("usd_per_kwh", "co2_g_per_kwh"))
+    return (
+        f"At {data.queries_per_s:g} queries/s that is {quantity(power_w, 'W')}: {quantity(kwh, 'kWh')}, "
+        f"${kwh * usd:.2f} and {quantity(kwh * co2_g / 1000, 'kg CO₂')} a day "
+        f"(tariff assumed: ${usd:g} and {co2_g:g} g a kWh)."
+    )
+
+
+def step_text(step: StepRow, data: ReportData) -> str:
+    """What the next step of one limit would take and buy."""
+    if step.limit == "energy_j":
+        more = f"{quantity(step.more, 'J')} more a query ({quantity(step.more * data.queries_per_s, 'W')})"
+    else:
+        more = f"{quantity(step.more, 's')} more a query"
+    joins = [name for name in step.experts if name not in data.chosen.experts]
+    leaves = [name for name in data.chosen.experts if name not in step.experts]
+    if joins:
+        how = f"with {', '.join(joins)}" + (f" instead of {', '.join(leaves)}" if leaves else "")
+    else:
+        how = f"without {', '.join(leaves)}" if leaves else "with the same experts, used for more categories"
+    return f"{more} would buy {signed(step.gain)} of planned score, {how}."
 
 
 def listing(names: Iterable[str]) -> str:

@@ -42,6 +42,8 @@ def write_report(data: ReportData, path: Path) -> Path:
         panels=figures,
         boxes=_view.boxes(data, data.chosen) if data.chosen.feasible else [],
         comparisons=_view.comparisons(data) if data.chosen.feasible else [],
+        running=_format.running_text(data) if data.chosen.feasible else "",
+        steps=[_format.step_text(step, data) for step in data.steps],
         nearest=_view.nearest_feasible(data),
         budgets=_view.shown_budgets(data),
         plotly=Markup(get_plotlyjs()),  # the library's own script, not data

@@ -6,7 +6,16 @@ from rich.table import Table
 from rich.text import Text
 
 from moe2_pl.report._data import ReportData, SummaryRow
-from moe2_pl.report._format import budget_text, certificate_text, quantity, rho, score, status_text
+from moe2_pl.report._format import (
+    budget_text,
+    certificate_text,
+    quantity,
+    rho,
+    running_text,
+    score,
+    status_text,
+    step_text,
+)
 
 __all__ = ["print_summary"]
 
@@ -33,6 +42,9 @@ def print_summary(data: ReportData, console: Console | None = None) -> None:
         if row.note:
             out.print(Text(f"{row.name}: {row.note}", style="dim"))
     out.print(_chosen(data))
+    if data.chosen.feasible:
+        for line in (running_text(data), *(step_text(step, data) for step in data.steps)):
+            out.print(Text(line))
     if data.certificate is not None:
         out.print(Text(certificate_text(data.certificate)))
 

@@ -17,6 +17,7 @@ from moe2_pl.selection._registry import SOLVERS
 from moe2_pl.selection._search import Progress, SearchOptions
 from moe2_pl.selection._solution import Solution
 from moe2_pl.selection._solve import solve
+from moe2_pl.selection._steps import Step, next_step
 from moe2_pl.selection._sweep import sweep
 from moe2_pl.selection._utilities import FacilityLocation, MixtureLikelihood, TopK
 from moe2_pl.selection._verify import Verification, verify
@@ -34,10 +35,12 @@ __all__ = [
     "SearchOptions",
     "SelectionProblem",
     "Solution",
+    "Step",
     "TopK",
     "Verification",
     "budget_range",
     "explain_infeasible",
+    "next_step",
     "solve",
     "sweep",
     "verify",
