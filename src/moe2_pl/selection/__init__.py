@@ -12,6 +12,7 @@ from moe2_pl.selection._infeasible import (
     budget_range,
     explain_infeasible,
 )
+from moe2_pl.selection._load import LoadPrices, load_prices, simulated_waiting_s
 from moe2_pl.selection._problem import SelectionProblem
 from moe2_pl.selection._registry import SOLVERS
 from moe2_pl.selection._search import Progress, SearchOptions
@@ -30,6 +31,7 @@ __all__ = [
     "CategoryRequirement",
     "FacilityLocation",
     "Infeasibility",
+    "LoadPrices",
     "MixtureLikelihood",
     "Progress",
     "SearchOptions",
@@ -40,7 +42,9 @@ __all__ = [
     "Verification",
     "budget_range",
     "explain_infeasible",
+    "load_prices",
     "next_step",
+    "simulated_waiting_s",
     "solve",
     "sweep",
     "verify",
