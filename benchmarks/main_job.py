@@ -23,6 +23,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from moe2_pl.cli._evaluation import Setting, prepare, report_data
+from moe2_pl.cli._load import Pricing
 from moe2_pl.cli._realise import HeldOut
 from moe2_pl.cli._schema import register_schema
 from moe2_pl.gate import GatingModule, fit_gate
@@ -64,9 +65,11 @@ def setting_of(config: DictConfig, seed: int) -> Setting:
 
 
 def held_out(setting: Setting) -> HeldOut:
-    test = setting.data.split.test
+    _, validation, test = setting.data.split
     score = setting.pool.expand(setting.outputs.score[test])
-    return HeldOut(score, setting.outputs.category[test], setting.costs.rows(test), setting.planner)
+    category = setting.outputs.category
+    unpriced = Pricing(setting.planner, setting.costs.rows(validation), category[validation], None)
+    return HeldOut(score, category[test], setting.costs.rows(test), setting.planner, unpriced)
 
 
 def budgets() -> None:

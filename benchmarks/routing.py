@@ -266,6 +266,7 @@ def area(setting: Setting, ranks: Ranks) -> float:
             FacilityLocation(pool.expand(ranks[0])), setting.outputs.category[validation]
         ),
         pool.expand(ranks[1]),
+        pool.expand(ranks[0]),
     )
     return energy_area(setting, router)
 

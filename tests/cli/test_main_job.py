@@ -157,6 +157,22 @@ def test_watts_of_the_fleet_are_joules_a_query(main_job):
     assert setting.budgets["chosen"].energy_j == pytest.approx(140 / 0.07)
 
 
+def test_prices_keep_a_busy_fleet_near_the_target(main_job):
+    busiest, score = {}, {}
+    for target in ("null", "0.6"):
+        setting, gate, settings = setting_of(
+            main_job, "budget=unlimited", "traffic.queries_per_s=0.15", f"traffic.max_utilisation={target}"
+        )
+        row = report_data(setting, gate, settings["solver"], {}, lambda _: None).chosen
+        busiest[target], score[target] = max(row.utilisation.values()), row.score
+        assert bool(row.prices) == (target != "null")
+        assert row.load_loss == pytest.approx(score["null"] - row.score)
+    assert busiest["null"] > 1
+    # Fitted on validation queries: held-out ones may be somewhat longer.
+    assert busiest["0.6"] < 0.72
+    assert score["0.6"] > score["null"] - 0.03
+
+
 def test_the_lookup_is_blind_where_the_category_is_hidden(main_job):
     setting, _, _ = setting_of(main_job)
     hidden = ExpertOutputsDataModule(category="unknown", experts=setting.pool.model_ids)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moe2_pl.certificate import Certificate, Monotonicity, RegretRow
-from moe2_pl.report import CategoryRow, FrontierRow, ReportData, StepRow, SummaryRow
+from moe2_pl.report import CategoryRow, FrontierRow, LoadRow, ReportData, StepRow, SummaryRow
 
 INF, NAN = math.inf, math.nan
 
@@ -169,6 +169,7 @@ def report_data() -> ReportData:
         },
         cost_labels=dict.fromkeys(EXPERTS, "modelled") | {"chatqa-8b": "measured"},
         queries_per_s=0.07,
+        load=(LoadRow(0.03, 4.1, 9.0), LoadRow(0.07, 5.25, 14.0), LoadRow(0.09, 21.0, 66.0)),
         tariff={"usd_per_kwh": 0.3, "co2_g_per_kwh": 400.0},
         steps=(StepRow("energy_j", 120.0, 0.012, (*medium.experts, "codegemma-7b")),),
         calibration={

@@ -60,7 +60,7 @@ def test_every_figure_stands_with_its_caption(data: ReportData, tmp_path: Path) 
     text, specs = page(data, tmp_path)
     made = panels(data)
     assert set(specs) == set(made) == {
-        "frontier", "map", "categories", "routing", "utilisation", "calibration", "certificate",
+        "frontier", "map", "categories", "routing", "utilisation", "load", "calibration", "certificate",
     }  # fmt: skip
     for panel in made.values():
         assert len(panel.caption) > 40

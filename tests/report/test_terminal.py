@@ -67,3 +67,15 @@ def test_the_running_costs_and_the_next_steps_are_said(data: ReportData) -> None
     text = " ".join(printed(replace(data, steps=(same, left))).split())
     assert "1.5 s more a query would buy +0.002 of planned score, with the same experts" in text
     assert f"without {data.chosen.experts[0]}." in text
+
+
+def test_what_load_does_is_said(data: ReportData) -> None:
+    text = " ".join(printed(data).split())
+    busiest = max(data.chosen.utilisation.values())
+    assert f"It breaks at {0.07 / busiest:.3g} queries/s" in text
+    assert "At 0.07 an answer takes 5.25 s on average, waiting included, and 95 % take at most 14 s" in text
+    assert "charges" not in text
+    priced = replace(data.chosen, prices={"orin_a": 0.0123}, load_loss=0.004)
+    text = " ".join(printed(replace(data, chosen=priced)).split())
+    assert "in score a second: orin_a 0.012; that costs −0.004 of held-out score" in text
+    assert "breaks" not in printed(replace(data, load=()))

@@ -14,13 +14,14 @@ import numpy as np
 
 from moe2_pl.cli._budgets import PRESETS, UNLIMITED, budget_grid, configured_budget, preset_budgets
 from moe2_pl.cli._certificate import CertificateOptions, certified
+from moe2_pl.cli._load import Pricing, load_curve
 from moe2_pl.cli._planning import Planner, Router, outcome_costs, table_router
 from moe2_pl.cli._realise import HeldOut, Realised, best_single
-from moe2_pl.errors import DataError, InfeasibleBudgetError
+from moe2_pl.errors import ConfigError, DataError, InfeasibleBudgetError
 from moe2_pl.gate import GatingModule
 from moe2_pl.outputs import ExpertOutputs, ExpertOutputsDataModule, log_likelihood
 from moe2_pl.pool import Costs, ExpertPool
-from moe2_pl.report import ReportData, StepRow, SummaryRow
+from moe2_pl.report import LoadRow, ReportData, StepRow, SummaryRow
 from moe2_pl.selection import (
     Budget,
     FacilityLocation,
@@ -51,6 +52,7 @@ class Setting:
         chosen: name of the budget that was asked for.
         grid: budgets of the sweep.
         tariff: ``usd_per_kwh`` and ``co2_g_per_kwh``.
+        max_utilisation: the ρ that routing keeps every device under where it can; None for whatever comes.
     """
 
     pool: ExpertPool
@@ -63,6 +65,7 @@ class Setting:
     chosen: str
     grid: list[Budget]
     tariff: Mapping[str, float]
+    max_utilisation: float | None
 
 
 def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> Setting:
@@ -76,6 +79,9 @@ def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> 
     Raises:
         InfeasibleBudgetError: what each category needs alone, and by how much the budget would have to grow.
     """
+    target = config["traffic"]["max_utilisation"]
+    if target is not None and not 0 < target <= 1:
+        raise ConfigError(f"traffic.max_utilisation is {target}; need a share above 0 and at most 1, or null")
     settings = config["expert_pool"]
     outputs = data.outputs.select_experts(pool.model_ids)
     costs = outcome_costs(pool, outputs, settings["output_tokens"])
@@ -115,6 +121,7 @@ def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> 
         chosen,
         grid,
         config["tariff"],
+        target,
     )
 
 
@@ -138,12 +145,18 @@ def report_data(
     """
     started = time.perf_counter()
     router, planned_unit = _gate_router(setting, gate)
-    test = setting.data.split.test
+    _, validation, test = setting.data.split
     held_out = HeldOut(
         setting.pool.expand(setting.outputs.score[test]),
         setting.outputs.category[test],
         setting.costs.rows(test),
         setting.planner,
+        Pricing(
+            setting.planner,
+            setting.costs.rows(validation),
+            setting.outputs.category[validation],
+            setting.max_utilisation,
+        ),
     )
     routers = {"moe2": router, **setting.baselines}
     names = [*setting.budgets, *("grid" for _ in setting.grid)]
@@ -173,6 +186,17 @@ def report_data(
             )
             if step is not None:
                 steps.append(StepRow(limit, step.more, step.gain, step.solution.experts))
+    load: tuple[LoadRow, ...] = ()
+    best = solutions["moe2"][names.index(setting.chosen)]
+    if best.experts and setting.planner.energy_model == "deployed":
+        got = held_out.under_load(router, best)
+        load = load_curve(
+            held_out.costs.busy_s[np.arange(len(test)), got.choice],
+            got.latency_s,
+            setting.pool.device_index[got.choice],
+            got.utilisation,
+            setting.planner.queries_per_s,
+        )
     realised = time.perf_counter()
     measured = None
     if certificate is not None:
@@ -209,6 +233,7 @@ def report_data(
         },
         cost_labels=dict(zip(setting.pool.names, setting.costs.label, strict=True)),
         queries_per_s=setting.planner.queries_per_s,
+        load=load,
         tariff=setting.tariff,
         steps=tuple(steps),
         calibration=_calibration(setting, gate, held_out, router),
@@ -243,7 +268,7 @@ def _gate_router(setting: Setting, gate: GatingModule) -> tuple[Router, str]:
         log_p = setting.pool.expand(log_likelihood(setting.outputs, validation))
         utility, unit = MixtureLikelihood(predict(validation).clip(min=1e-12), log_p), "nats"
     problem = setting.planner.problem(utility, setting.outputs.category[validation])
-    return Router("MoE²", problem, predict(test)), unit
+    return Router("MoE²", problem, predict(test), predict(validation)), unit
 
 
 def _summary(
@@ -275,9 +300,7 @@ def _summary(
         for key, label in (("lookup", "lookup"), ("moe2", "MoE²")):
             found = solutions[key][i]
             if found.experts:
-                yield row(
-                    f"{label}, {budget_name}", held_out.realise(routers[key].rank, found), found.experts
-                )
+                yield row(f"{label}, {budget_name}", held_out.under_load(routers[key], found), found.experts)
     for key, label in (("lookup", "lookup"), ("moe2", "MoE²"), ("family_oracle", "family oracle")):
         if key in routers:
             yield row(f"{label}, full pool", held_out.everything(routers[key].rank), ("all",))

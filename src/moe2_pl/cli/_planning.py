@@ -69,11 +69,13 @@ class Router:
         name: of the router.
         problem: its selection problem over planning queries.
         rank: [n_test, N]; the allowed expert with the largest entry answers.
+        planned: [n_validation, N], the same for planning queries.
     """
 
     name: str
     problem: SelectionProblem
     rank: Floats
+    planned: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,4 +171,4 @@ def table_router(
         np.stack([kind[validation], outputs.category[validation]]), axis=1, return_counts=True
     )
     utility = FacilityLocation(table[pairs[0]], weight=weight.astype(np.float64))
-    return Router(name, planner.problem(utility, pairs[1]), table[kind[test]])
+    return Router(name, planner.problem(utility, pairs[1]), table[kind[test]], table[kind[validation]])

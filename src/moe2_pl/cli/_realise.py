@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from moe2_pl.cli._load import Pricing
 from moe2_pl.cli._planning import Planner, Router
 from moe2_pl.gate import route
 from moe2_pl.pool import Costs, utilisation
@@ -47,19 +48,35 @@ class HeldOut:
         category: [n].
         costs: of the n queries.
         planner: pool, category means and constraints.
+        pricing: of devices that would be too busy.
     """
 
     score: Floats
     category: Ints
     costs: Costs
     planner: Planner
+    pricing: Pricing
 
-    def realise(self, rank: Floats, solution: Solution) -> Realised:
-        """Route every query to the allowed expert with the largest ``rank`` [n, N]; ties go to fewer joules."""
+    def under_load(self, router: Router, solution: Solution) -> Realised:
+        """:meth:`realise` with the router's rank, less the price of every device's busy seconds."""
+        prices = self.pricing.of(router, solution)
+        if prices is None:
+            return self.realise(router.rank, solution)
+        penalty = prices.penalty(self.costs.busy_s, self.planner.pool.device_index)
+        return self.realise(router.rank, solution, penalty)
+
+    def realise(self, rank: Floats, solution: Solution, penalty: Floats | None = None) -> Realised:
+        """Route every query to the allowed expert with the largest ``rank`` − ``penalty`` [n, N].
+
+        Ties go to fewer joules.
+        """
         allowed = solution.allowed[self.category]
         energy_j = self.planner.energy_j[self.category]
         routing = route(
-            torch.from_numpy(rank), torch.from_numpy(allowed), energy_j=torch.from_numpy(energy_j)
+            torch.from_numpy(rank),
+            torch.from_numpy(allowed),
+            energy_j=torch.from_numpy(energy_j),
+            penalty=None if penalty is None else torch.from_numpy(penalty),
         )
         return self._of(routing.expert[:, 0].numpy(), solution.idle_j, solution.mask)
 
@@ -119,11 +136,13 @@ class HeldOut:
         energy, latency = self._limits(budget)
         if not solution.experts:
             return _infeasible_row(name, _common(energy), _common(latency), solution.status)
-        moe2 = self.realise(routers["moe2"].rank, solution)
-        on_subset = self.realise(routers["lookup"].rank, solution)
+        moe2 = self.under_load(routers["moe2"], solution)
+        free = self.realise(routers["moe2"].rank, solution)
+        prices = self.pricing.of(routers["moe2"], solution)
+        on_subset = self.under_load(routers["lookup"], solution)
         single = best_single(routers["lookup"].problem, budget)
         scores = {
-            other: float(self.realise(routers[other].rank, found).score.mean()) if found.experts else np.nan
+            other: float(self.under_load(routers[other], found).score.mean()) if found.experts else np.nan
             for other, found in others.items()
         }
         pool = self.planner.pool
@@ -146,6 +165,12 @@ class HeldOut:
             lookup_score=scores["lookup"],
             family_oracle_score=scores.get("family_oracle", np.nan),
             lookup_on_subset_score=float(on_subset.score.mean()),
+            prices={}
+            if prices is None
+            else {
+                pool.device_names[d]: float(prices.per_busy_s[d]) for d in np.flatnonzero(prices.per_busy_s)
+            },
+            load_loss=float(free.score.mean() - moe2.score.mean()),
             categories=tuple(
                 self._category_row(c, energy[c], latency[c], solution, moe2, on_subset)
                 for c in range(len(self.planner.categories))

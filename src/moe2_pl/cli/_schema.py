@@ -67,6 +67,7 @@ class PoolConf:
 @dataclass
 class TrafficConf:
     queries_per_s: float = MISSING
+    max_utilisation: float | None = None
 
 
 @dataclass

@@ -7,7 +7,7 @@ Importing this room is cheap: Plotly, Rich and W&B are loaded when a function th
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from moe2_pl.report._data import CategoryRow, FrontierRow, ReportData, StepRow, SummaryRow
+from moe2_pl.report._data import CategoryRow, FrontierRow, LoadRow, ReportData, StepRow, SummaryRow
 
 if TYPE_CHECKING:
     from moe2_pl.report._csv import write_certificate, write_frontier, write_frontier_by_category
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CategoryRow",
     "FrontierRow",
+    "LoadRow",
     "ReportData",
     "StepRow",
     "SummaryRow",

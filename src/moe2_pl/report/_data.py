@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
 
-__all__ = ["CategoryRow", "FrontierRow", "ReportData", "StepRow", "SummaryRow"]
+__all__ = ["CategoryRow", "FrontierRow", "LoadRow", "ReportData", "StepRow", "SummaryRow"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class FrontierRow:
         lookup_on_subset_score: the lookup's score on this row's subset.
         categories: one row per category.
         score_half_width: half of the 95 % interval of ``score``, 1.96 standard errors over held-out queries.
+        prices: device → what a busy second costs in routing, in score; empty where no device is too busy.
+        load_loss: held-out score that these prices cost.
     """
 
     budget: str
@@ -80,6 +82,8 @@ class FrontierRow:
     lookup_on_subset_score: float
     categories: tuple[CategoryRow, ...] = ()
     score_half_width: float = float("nan")
+    prices: Mapping[str, float] = field(default_factory=dict)
+    load_loss: float = 0.0
 
     @property
     def feasible(self) -> bool:
@@ -103,6 +107,20 @@ class SummaryRow:
     utilisation: float
     experts: tuple[str, ...]
     note: str = ""
+
+
+@dataclass(frozen=True)
+class LoadRow:
+    """The chosen deployment at one arrival rate, simulated.
+
+    Args:
+        queries_per_s: arrivals at the whole fleet.
+        mean_s, p95_s: seconds to the whole answer, waiting included: their mean, and what 95 % stay below.
+    """
+
+    queries_per_s: float
+    mean_s: float
+    p95_s: float
 
 
 @dataclass(frozen=True)
@@ -138,6 +156,8 @@ class ReportData:
         devices: device → {memory_gb, idle_w, active_w, source}.
         cost_labels: expert → measured, modelled or published.
         queries_per_s: arrival rate that ρ and idle energy are for.
+        load: the chosen deployment's latency at several arrival rates, ascending, all below the one at which its
+            busiest device never rests; empty where it is infeasible or all of it answers every query.
         tariff: ``usd_per_kwh`` and ``co2_g_per_kwh``, assumed.
         steps: what a little more of each limit would buy; empty where nothing, or for utilities that are not
             monotone.
@@ -160,6 +180,7 @@ class ReportData:
     devices: Mapping[str, Mapping[str, object]]
     cost_labels: Mapping[str, str]
     queries_per_s: float
+    load: tuple[LoadRow, ...]
     tariff: Mapping[str, float]
     steps: tuple[StepRow, ...]
     calibration: Mapping[str, tuple[float, float]]

@@ -6,7 +6,7 @@ from statistics import fmean
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from moe2_pl.report._data import CategoryRow, FrontierRow, ReportData
-from moe2_pl.report._format import interval, rho, signed
+from moe2_pl.report._format import interval, load_text, rho, signed
 from moe2_pl.report._panel import (
     INK,
     LOOKUP,
@@ -20,7 +20,7 @@ from moe2_pl.report._panel import (
     plain,
 )
 
-__all__ = ["calibration_panel", "category_panel", "routing_panel", "utilisation_panel"]
+__all__ = ["calibration_panel", "category_panel", "load_panel", "routing_panel", "utilisation_panel"]
 
 _INFEASIBLE = "The chosen budget is infeasible, so nothing is deployed and there is nothing to draw."
 _PREDICTED = Router("predicted by the gate", MOE2.colour, "circle-open")
@@ -110,6 +110,44 @@ def utilisation_panel(data: ReportData) -> Panel:
     else:
         caption += "The chosen deployment stays left of 1, from where on a queue grows without end."
     return Panel("utilisation", title, caption, _utilisation(data, rows))
+
+
+def load_panel(data: ReportData) -> Panel:
+    """Latency of the chosen deployment against the arrival rate."""
+    title = "Latency under load"
+    if not data.load or not data.chosen.feasible:
+        return Panel("load", title, "There is no queue to simulate for the chosen budget.", None)
+    caption = (
+        "Seconds to the whole answer when queries arrive at random and wait for their device, simulated from held-out "
+        "queries. The planner's latency budget is for an idle fleet: it says nothing of waiting. "
+        + load_text(data)
+    )
+    rates = [row.queries_per_s for row in data.load]
+    lines = [
+        go.Scatter(
+            x=rates,
+            y=values,
+            mode="lines+markers",
+            name=name,
+            line={"color": MOE2.colour, "dash": dash, "width": 2},
+            hovertext=[
+                f"{rate:.3g} queries/s: {value:.3g} s" for rate, value in zip(rates, values, strict=True)
+            ],
+            hoverinfo="text",
+        )
+        for name, dash, values in (
+            ("mean", "solid", [row.mean_s for row in data.load]),
+            ("95 % stay below", "dot", [row.p95_s for row in data.load]),
+        )
+    ]
+    fig = figure(
+        lines,
+        height=340,
+        xaxis={"title": {"text": "queries/s"}, "rangemode": "tozero", "zeroline": False},
+        yaxis={"title": {"text": "seconds"}, "rangemode": "tozero", "zeroline": False},
+    )
+    fig.add_vline(x=data.queries_per_s, line={"color": INK, "width": 1, "dash": "dash"}, layer="below")
+    return Panel("load", title, caption, fig)
 
 
 def _utilisation(data: ReportData, presets: list[FrontierRow]) -> go.Figure:

@@ -19,6 +19,7 @@ __all__ = [
     "interval",
     "limit",
     "listing",
+    "load_text",
     "quantity",
     "rho",
     "running_text",
@@ -165,6 +166,29 @@ def running_text(data: ReportData) -> str:
         f"${kwh * usd:.2f} and {quantity(kwh * co2_g / 1000, 'kg CO₂')} a day "
         f"(tariff assumed: ${usd:g} and {co2_g:g} g a kWh)."
     )
+
+
+def load_text(data: ReportData) -> str:
+    """What waiting does to the chosen deployment's answers, and at which rate it breaks; '' where not simulated."""
+    row = data.chosen
+    if not data.load or not row.feasible:
+        return ""
+    busiest = max(row.utilisation, key=lambda device: row.utilisation[device])
+    breaks_at = data.queries_per_s / row.utilisation[busiest]
+    text = f"It breaks at {breaks_at:.3g} queries/s, where {busiest} never rests."
+    now = next((r for r in data.load if r.queries_per_s == data.queries_per_s), None)
+    if now is not None:
+        text += (
+            f" At {now.queries_per_s:g} an answer takes {quantity(now.mean_s, 's')} on average, waiting included, "
+            f"and 95 % take at most {quantity(now.p95_s, 's')} (simulated)."
+        )
+    if row.prices:
+        priced = ", ".join(f"{device} {price:.2g}" for device, price in row.prices.items())
+        text += (
+            f" Routing charges for busy seconds, in score a second: {priced}; that costs "
+            f"{signed(-row.load_loss)} of held-out score."
+        )
+    return text
 
 
 def step_text(step: StepRow, data: ReportData) -> str:

@@ -14,6 +14,7 @@ from moe2_pl.report._data import ReportData
 from moe2_pl.report._deployment_figures import (
     calibration_panel,
     category_panel,
+    load_panel,
     routing_panel,
     utilisation_panel,
 )
@@ -42,7 +43,7 @@ def write_report(data: ReportData, path: Path) -> Path:
         panels=figures,
         boxes=_view.boxes(data, data.chosen) if data.chosen.feasible else [],
         comparisons=_view.comparisons(data) if data.chosen.feasible else [],
-        running=_format.running_text(data) if data.chosen.feasible else "",
+        running=f"{_format.running_text(data)} {_format.load_text(data)}" if data.chosen.feasible else "",
         steps=[_format.step_text(step, data) for step in data.steps],
         nearest=_view.nearest_feasible(data),
         budgets=_view.shown_budgets(data),
@@ -62,6 +63,7 @@ def panels(data: ReportData) -> dict[str, Panel]:
         category_panel,
         routing_panel,
         utilisation_panel,
+        load_panel,
         calibration_panel,
         certificate_panel,
     )

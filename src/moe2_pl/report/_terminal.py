@@ -9,6 +9,7 @@ from moe2_pl.report._data import ReportData, SummaryRow
 from moe2_pl.report._format import (
     budget_text,
     certificate_text,
+    load_text,
     quantity,
     rho,
     running_text,
@@ -43,7 +44,8 @@ def print_summary(data: ReportData, console: Console | None = None) -> None:
             out.print(Text(f"{row.name}: {row.note}", style="dim"))
     out.print(_chosen(data))
     if data.chosen.feasible:
-        for line in (running_text(data), *(step_text(step, data) for step in data.steps)):
+        lines = (running_text(data), load_text(data), *(step_text(step, data) for step in data.steps))
+        for line in filter(None, lines):
             out.print(Text(line))
     if data.certificate is not None:
         out.print(Text(certificate_text(data.certificate)))

@@ -1,0 +1,85 @@
+"""A deployment under load: the prices that its routing pays, and how long its answers take at each rate."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moe2_pl.cli._planning import Planner, Router
+from moe2_pl.pool import Costs
+from moe2_pl.report import LoadRow
+from moe2_pl.selection import LoadPrices, Solution, load_prices, simulated_waiting_s
+
+__all__ = ["Pricing", "load_curve"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Of the rate at which some device is always busy; near it queues are long and a simulation of any length is noise.
+_SHARES = (0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+_ARRIVALS = 50_000
+_SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Pricing:
+    """Prices of busy seconds, fitted on the planning queries of every router and deployment that needs them.
+
+    Args:
+        planner: pool and rate.
+        costs: of the planning queries.
+        category: [n] of the planning queries.
+        target: largest ρ; None for no prices.
+    """
+
+    planner: Planner
+    costs: Costs
+    category: Ints
+    target: float | None
+    _found: dict[tuple[str, bytes], LoadPrices | None] = field(default_factory=dict)
+
+    def of(self, router: Router, solution: Solution) -> LoadPrices | None:
+        """None where nothing is priced, or no routing of this deployment keeps the target."""
+        if self.target is None or self.planner.energy_model == "active":
+            return None
+        key = (router.name, solution.allowed.tobytes())
+        if key not in self._found:
+            self._found[key] = load_prices(
+                router.planned,
+                solution.allowed[self.category],
+                self.costs.busy_s,
+                self.planner.pool.device_index,
+                len(self.planner.pool.devices),
+                self.planner.queries_per_s,
+                self.target,
+            )
+        return self._found[key]
+
+
+def load_curve(
+    busy_s: Floats, latency_s: Floats, device: Ints, utilisation: Floats, queries_per_s: float
+) -> tuple[LoadRow, ...]:
+    """Latency against the arrival rate, by simulation: held-out queries drawn at random, arriving at random.
+
+    Args:
+        busy_s, latency_s: [n] of each query on the expert that answers it, idle.
+        device: [n] where it is answered.
+        utilisation: [D] ρ at ``queries_per_s``.
+        queries_per_s: the run's rate.
+
+    Returns:
+        One row for each rate below the one at which the busiest device never rests, the run's own among them.
+    """
+    rng = np.random.default_rng(_SEED)
+    drawn = rng.integers(0, len(busy_s), _ARRIVALS)
+    apart = np.cumsum(rng.exponential(1.0, _ARRIVALS))
+    breaks_at = queries_per_s / float(utilisation.max())
+    rates = {share * breaks_at for share in _SHARES}
+    if queries_per_s < breaks_at:
+        rates.add(queries_per_s)
+    rows = []
+    for rate in sorted(rates):
+        waiting = simulated_waiting_s(apart / rate, device[drawn], busy_s[drawn], len(utilisation))
+        answered = latency_s[drawn] + waiting
+        rows.append(LoadRow(rate, float(answered.mean()), float(np.quantile(answered, 0.95))))
+    return tuple(rows)
