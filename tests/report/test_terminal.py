@@ -77,5 +77,5 @@ def test_what_load_does_is_said(data: ReportData) -> None:
     assert "charges" not in text
     priced = replace(data.chosen, prices={"orin_a": 0.0123}, load_loss=0.004)
     text = " ".join(printed(replace(data, chosen=priced)).split())
-    assert "in score a second: orin_a 0.012; that costs −0.004 of held-out score" in text
+    assert "in score a second: orin_a 0.012; that changes the held-out score by −0.004" in text
     assert "breaks" not in printed(replace(data, load=()))

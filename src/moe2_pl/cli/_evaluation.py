@@ -319,6 +319,7 @@ def _calibration(
 def _provenance(setting: Setting, gate: GatingModule) -> dict[str, str]:
     source = setting.outputs.provenance
     split = setting.data.split
+    beside = "" if gate.fitted is None else f" and {gate.fitted.name}"
     return {
         "outputs": f"{setting.data.hparams['outputs']}, SHA-256 {setting.data.outputs.fingerprint()[:16]}",
         "source": f"{source.get('source', 'not recorded')} {str(source.get('commit', ''))[:12]}".strip(),
@@ -326,7 +327,7 @@ def _provenance(setting: Setting, gate: GatingModule) -> dict[str, str]:
         "pool": f"{setting.pool.name}, SHA-256 {setting.pool.fingerprint()[:16]}",
         "split": f"{setting.data.hparams['split']}, seed {setting.data.hparams['split_seed']}: {len(split.train)} "
         f"training, {len(split.validation)} validation, {len(split.test)} held-out queries",
-        "gate": f"{gate.hparams['network']['name']}, objective {gate.objective.name}, encoder {gate.spec.encoder}, "
+        "gate": f"{gate.hparams['network']['name']}{beside}, objective {gate.objective.name}, encoder {gate.spec.encoder}, "
         f"category {setting.data.hparams['category']}",
         "gate trained for": ", ".join(f"{k} {v[:16]}" for k, v in gate.hparams["trained_for"].items()),
         "versions": ", ".join(f"{p} {version(p)}" for p in ("moe2-pl", "torch", "lightning", "numpy")),

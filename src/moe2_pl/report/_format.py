@@ -185,8 +185,8 @@ def load_text(data: ReportData) -> str:
     if row.prices:
         priced = ", ".join(f"{device} {price:.2g}" for device, price in row.prices.items())
         text += (
-            f" Routing charges for busy seconds, in score a second: {priced}; that costs "
-            f"{signed(-row.load_loss)} of held-out score."
+            f" Routing charges for busy seconds, in score a second: {priced}; that changes the "
+            f"held-out score by {signed(-row.load_loss)}."
         )
     return text
 
