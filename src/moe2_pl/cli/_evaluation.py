@@ -327,8 +327,8 @@ def _provenance(setting: Setting, gate: GatingModule) -> dict[str, str]:
         "pool": f"{setting.pool.name}, SHA-256 {setting.pool.fingerprint()[:16]}",
         "split": f"{setting.data.hparams['split']}, seed {setting.data.hparams['split_seed']}: {len(split.train)} "
         f"training, {len(split.validation)} validation, {len(split.test)} held-out queries",
-        "gate": f"{gate.hparams['network']['name']}{beside}, objective {gate.objective.name}, encoder {gate.spec.encoder}, "
-        f"category {setting.data.hparams['category']}",
+        "gate": f"{gate.hparams['network']['name']}{beside}, objective {gate.objective.name}, "
+        f"encoder {gate.spec.encoder}, category {setting.data.hparams['category']}",
         "gate trained for": ", ".join(f"{k} {v[:16]}" for k, v in gate.hparams["trained_for"].items()),
         "versions": ", ".join(f"{p} {version(p)}" for p in ("moe2-pl", "torch", "lightning", "numpy")),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
