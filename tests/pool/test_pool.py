@@ -48,7 +48,12 @@ def test_expand_repeats_columns_over_placements_and_takes_off_quality_loss():
     ("expert", "device", "message"),
     [
         ({"device": "cord"}, {}, "did you mean 'card'"),
-        ({"params_b": 70.0}, {}, "needs 71.0 GB at 8 bit, 47.0 GB more than 'card' has"),
+        (
+            {"params_b": 150.0},
+            {},
+            "needs 151.0 GB at 8 bit, 127.0 GB more than 'card' has: no precision fits",
+        ),
+        ({"params_b": 33.0}, {}, "needs 34.0 GB at 8 bit, 10.0 GB more than 'card' has: 4.85 bit would fit"),
         ({"bits": 0.0}, {}, "bits is 0.0; it must be finite and > 0"),
         ({"bitz": 4.0}, {}, "did you mean 'bits'"),
         ({"params_b": None}, {}, "expert 'llama' lacks params_b"),
@@ -64,6 +69,15 @@ def test_a_pool_that_contradicts_itself_is_refused_with_one_line(expert, device,
         ExpertPool.from_mapping(config(expert, device))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_all_that_is_wrong_is_said_at_once():
+    wrong = config({"bits": 0.0}, {"bandwidth_gb_s": 0.0})
+    wrong["devices"]["orin"] = {**DEVICE, "mode": "15W"}
+    with pytest.raises(MoE2Error) as caught:
+        ExpertPool.from_mapping(wrong)
+    for part in ("'llama': bits is 0.0", "'card': bandwidth_gb_s is 0.0", "mode of device 'orin' '15W'"):
+        assert part in str(caught.value)
 
 
 def test_a_pool_without_experts_is_refused():

@@ -2,19 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.errors import PoolError, UnknownNameError
+from moe2_pl.errors import MoE2Error, PoolError, UnknownNameError
 from moe2_pl.pool._device import DeviceProfile
 from moe2_pl.pool._expert import Expert
 
 __all__ = ["ExpertPool"]
+
+# Bits per weight of usual formats, scales included: Q8_0, Q6_K, Q5_K_M, Q4_K_M, INT4 with group scales, Q3_K_M, Q2_K.
+_PRECISIONS = (8.5, 6.6, 5.7, 4.85, 4.25, 3.9, 2.6)
 
 T = TypeVar("T", Expert, DeviceProfile)
 
@@ -59,26 +62,29 @@ class ExpertPool:
                 raise UnknownNameError(f"device of expert '{e.name}'", e.device, memory)
         too_large = [
             f"'{e.name}' needs {e.memory_gb:.1f} GB at {e.bits:g} bit, {e.memory_gb - memory[e.device]:.1f} GB "
-            f"more than '{e.device}' has"
+            f"more than '{e.device}' has: {_advice(e, memory[e.device])}"
             for e in self.experts
             if e.memory_gb > memory[e.device]
         ]
         if too_large:
-            raise PoolError(f"pool '{self.name}': {'; '.join(too_large)}; use fewer bits or a larger device")
+            raise PoolError(f"pool '{self.name}': {'; '.join(too_large)}")
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> "ExpertPool":
         """Build a pool from ``{name, experts: {name: …}, devices: {name: …}}``, as a YAML file holds it.
 
         Raises:
-            PoolError: a figure that is missing.
+            PoolError: figures that are missing or make no sense; all of them at once where there are several.
             UnknownNameError: a key that an expert or a device does not have.
         """
-        return cls(
-            name=config["name"],
-            experts=tuple(_build(Expert, "expert", n, v) for n, v in config["experts"].items()),
-            devices=tuple(_build(DeviceProfile, "device", n, v) for n, v in config["devices"].items()),
-        )
+        problems: list[MoE2Error] = []
+        devices = tuple(_built(DeviceProfile, "device", config["devices"], problems))
+        experts = tuple(_built(Expert, "expert", config["experts"], problems))
+        if len(problems) > 1:
+            raise PoolError(f"pool '{config['name']}': {'; '.join(map(str, problems))}")
+        if problems:
+            raise problems[0]
+        return cls(config["name"], experts, devices)
 
     def to_mapping(self) -> dict[str, Any]:
         """The inverse of :meth:`from_mapping`."""
@@ -151,6 +157,23 @@ class ExpertPool:
 
 def _without_name(item: Expert | DeviceProfile) -> dict[str, Any]:
     return {key: value for key, value in asdict(item).items() if key != "name"}
+
+
+def _advice(expert: Expert, memory_gb: float) -> str:
+    """What would make a model fit."""
+    lower = (replace(expert, bits=bits) for bits in _PRECISIONS if bits < expert.bits)
+    bits = next((e.bits for e in lower if e.memory_gb <= memory_gb), None)
+    return "no precision fits, use a larger device" if bits is None else f"{bits:g} bit would fit"
+
+
+def _built(
+    cls: type[T], kind: str, configs: Mapping[str, Mapping[str, Any]], problems: list[MoE2Error]
+) -> Iterator[T]:
+    for name, config in configs.items():
+        try:
+            yield _build(cls, kind, name, config)
+        except MoE2Error as error:
+            problems.append(error)
 
 
 def _build(cls: type[T], kind: str, name: str, config: Mapping[str, Any]) -> T:
