@@ -157,6 +157,13 @@ def test_watts_of_the_fleet_are_joules_a_query(main_job):
     assert setting.budgets["chosen"].energy_j == pytest.approx(140 / 0.07)
 
 
+def test_the_report_says_how_far_modelled_speeds_may_be_off(main_job):
+    setting, gate, settings = setting_of(main_job, "expert_pool.devices.rtx_b.speed_error=null")
+    notes = " ".join(report_data(setting, gate, settings["solver"], {}, lambda _: None).notes)
+    assert "within 16% of the model's for rtx_a; 35% of the model's for orin_a, orin_b, orin_c." in notes
+    assert "For rtx_b the model was not compared" in notes
+
+
 def test_prices_keep_a_busy_fleet_near_the_target(main_job):
     busiest, score = {}, {}
     for target in ("null", "0.6"):

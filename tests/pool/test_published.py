@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from costs import catalogue, groups, judged, points
+from costs import catalogue, groups, judged, points, speed_errors
 from moe2_pl.errors import PoolError
 from moe2_pl.pool import DeviceProfile, Expert, Observation, calibrated, predicted_s
 
@@ -44,6 +44,15 @@ def test_the_catalogue_says_where_its_figures_come_from():
             )
             assert slower.peak_tflop_s <= device.peak_tflop_s
             assert slower.decoding_w <= device.decoding_w
+
+
+def test_devices_say_how_far_their_published_speeds_are_off():
+    devices = catalogue()
+    for name, (count, error) in speed_errors(devices).items():
+        if count >= 5:
+            assert devices[name].speed_error == pytest.approx(error, abs=0.01), name
+        else:
+            assert devices[name].speed_error is None, name
 
 
 def test_efficiencies_are_found_again():

@@ -345,4 +345,19 @@ def _notes(setting: Setting) -> tuple[str, ...]:
         notes.append("Answer lengths are assumed per task family (expert_pool.output_tokens), not measured.")
     labels = sorted(set(setting.costs.label))
     notes.append(f"Latency and energy are {' and '.join(labels)}.")
+    if "modelled" in labels:
+        notes.append(_speed_note(setting.pool))
     return tuple(notes)
+
+
+def _speed_note(pool: ExpertPool) -> str:
+    compared = {d.name: d.speed_error for d in pool.devices if d.speed_error is not None}
+    parts = [
+        f"{error:.0%} of the model's for {', '.join(name for name, e in compared.items() if e == error)}"
+        for error in sorted(set(compared.values()))
+    ]
+    others = [d.name for d in pool.devices if d.name not in compared]
+    text = f"Nine in ten published speeds lie within {'; '.join(parts)}." if parts else ""
+    if others:
+        text += f" For {', '.join(others)} the model was not compared with published speeds."
+    return text.strip()

@@ -26,6 +26,7 @@ class DeviceConf:
     rtt_s: float = 0.005
     source: str = ""
     decode_w: float | None = None
+    speed_error: float | None = None
     mode: str = ""
     modes: dict[str, Any] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from moe2_pl.errors import PoolError, UnknownNameError
 __all__ = ["DeviceProfile"]
 
 _NO_FIGURES = {"name", "source", "mode", "modes"}
+_MAY_LACK = {"decode_w", "speed_error"}
 _MAY_BE_ZERO = {"layer_overhead_s", "idle_w", "rtt_s"}
 
 
@@ -30,6 +31,8 @@ class DeviceProfile:
         rate_mbit_s: rate of the link to the gateway.
         rtt_s: round-trip time of that link.
         source: where the figures come from.
+        speed_error: share of the model's speed that nine in ten published or measured speeds of such devices stay
+            within; None where they were not compared.
         mode: one of ``modes``, whose figures replace those above; empty for these.
         modes: power modes, name → figures by the names above.
 
@@ -51,6 +54,7 @@ class DeviceProfile:
     rtt_s: float = 0.005
     source: str = ""
     decode_w: float | None = None
+    speed_error: float | None = None
     mode: str = ""
     modes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
@@ -68,7 +72,7 @@ class DeviceProfile:
             object.__setattr__(self, key, value)
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in _NO_FIGURES or (value is None and item.name == "decode_w"):
+            if item.name in _NO_FIGURES or (value is None and item.name in _MAY_LACK):
                 continue
             low_enough = value < 0 or (value == 0 and item.name not in _MAY_BE_ZERO)
             if not math.isfinite(value) or low_enough:
