@@ -54,6 +54,8 @@ def random_problem(
     agg = np.sort(rng.uniform(0, 1, N + 1)) if energy_model == "active" else 0.0
     few = int(rng.integers(1, N + 1)) if rng.random() < 0.3 else None
     picks = rng.permutation(N)
+    box = rng.integers(0, D, D) if rng.random() < 0.5 else None
+    group = np.where(rng.random(N) < 0.6, device, -1) if rng.random() < 0.5 else None
     return SelectionProblem(
         make_utility(rng, utility, q, weight),
         energy_j=rng.uniform(0, 10, (C, N)),
@@ -65,6 +67,9 @@ def random_problem(
         queries_per_s=float(rng.uniform(0.5, 2)),
         memory_gb=memory,
         device_memory_gb=held,
+        box=box,
+        memory_group=group,
+        group_gb=None if group is None else rng.uniform(0, 3, D),
         energy_model=energy_model,
         aggregation_s=agg,
         required=picks[:1] if rng.random() < 0.2 else (),
@@ -129,6 +134,9 @@ def rebuilt(problem: SelectionProblem, columns: Sequence[int] | np.ndarray) -> S
         queries_per_s=1.0,
         memory_gb=problem.memory_gb[columns],
         device_memory_gb=problem.device_memory_gb,
+        box=problem.box,
+        memory_group=problem.memory_group[columns],
+        group_gb=problem.group_gb,
         energy_model=problem.energy_model,
         aggregation_s=np.resize(problem.aggregation_s, len(columns) + 1)
         if len(columns) < len(problem.aggregation_s)

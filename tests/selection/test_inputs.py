@@ -53,6 +53,19 @@ def build(**changes: Any) -> SelectionProblem:
         (lambda: build(idle_w=[3.0]), "queries_per_s = None"),
         (lambda: build(memory_gb=[1, 1]), "memory_gb and device_memory_gb"),
         (lambda: build(memory_gb=[1, np.inf], device_memory_gb=[2]), r"memory_gb\[1\] = inf"),
+        (lambda: build(box=[0.5]), r"box\[0\] = 0.5"),
+        (lambda: build(memory_group=[0, 0]), "memory_group and group_gb: both or neither"),
+        (lambda: build(memory_group=[0, 0], group_gb=[1.0]), "beside memory_gb"),
+        (
+            lambda: build(memory_gb=[1, 1], device_memory_gb=[4], memory_group=[0, 1], group_gb=[1.0]),
+            r"memory_group\[1\] = 1: only 1 groups",
+        ),
+        (
+            lambda: build(
+                memory_gb=[1, 1], device_memory_gb=[4, 4], device=[0, 1], memory_group=[0, 0], group_gb=[1.0]
+            ),
+            "memory group 0 stands on devices 0 and 1",
+        ),
         (lambda: build(aggregation_s=[0, 2, 1], energy_model="active"), r"aggregation_s\[2\] = 1"),
         (lambda: build(aggregation_s=1.0), "aggregation_s"),
         (lambda: build(energy_model="actve"), "did you mean 'active'"),

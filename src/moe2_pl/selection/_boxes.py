@@ -63,7 +63,7 @@ def roots(instance: Instance) -> list[Box]:
     none = np.zeros_like(hosts)
     if instance.deployed:
         on = instance.devices(problem.required)
-        high = instance.idle(hosts)
+        high = instance.most_idle(hosts)
         return [Box(problem.required, open_, on, hosts & ~on, instance.idle(on), high, problem.max_experts)]
     boxes: list[Box] = []
     slowest = np.where(np.isinf(instance.latency_limit)[:, None], 0.0, problem.latency_s)
@@ -97,8 +97,9 @@ def reduce_box(instance: Instance, box: Box) -> Box | None:
     """The same box without what no best S of it holds; None when it holds no feasible S.
 
     Closes experts that do not fit beside those inside, that no category may use, or whose device
-    cannot be switched on; lowers the upper end of idle energy to where every category is still served;
-    and takes inside all of a switched-on device that fits whole, since the utility is monotone there.
+    cannot be switched on, be it that another one of its box is; lowers the upper end of idle energy to
+    where every category is still served; and takes inside all of a switched-on device that fits whole,
+    since the utility is monotone there.
     """
     problem = instance.problem
     size = int(box.inside.sum())
@@ -111,7 +112,10 @@ def reduce_box(instance: Instance, box: Box) -> Box | None:
         return replace(box, open=open_) if (box.inside | open_).any() else None
     device, idle = problem.device, instance.idle(box.on)
     low = max(box.low, idle)
-    maybe = box.maybe & (idle + problem.idle_per_query_j <= box.high * ROUNDING)
+    rivals = instance.rivals(box.on)
+    if (rivals & box.on).any():
+        return None
+    maybe = box.maybe & ~rivals & (idle + problem.idle_per_query_j <= box.high * ROUNDING)
     open_ &= (box.on | maybe)[device]
     box = replace(box, open=open_, maybe=maybe, low=low)
     possible = masks(instance, box)

@@ -201,8 +201,9 @@ class CoverSearch:
             on[free[forced.off >= slack]] = True
             on |= self.instance.devices(inside)
             maybe[free[forced.on >= slack]] = False
-            maybe &= ~on
-            if (on & ~box.on & ~box.maybe).any():
+            rivals = self.instance.rivals(on)
+            maybe &= ~on & ~rivals
+            if (on & ((~box.on & ~box.maybe) | rivals)).any():
                 return None
             rest &= (on | maybe)[self.instance.problem.device]
         if not self.instance.packs(inside):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from moe2_pl.selection._budget import Budget
 from moe2_pl.selection._evaluators import CoverEvaluator
+from moe2_pl.selection._loads import device_sets, maximal_loads
 from moe2_pl.selection._problem import SelectionProblem
 from moe2_pl.selection._search import Search
 
@@ -21,7 +22,7 @@ BoolArray = NDArray[np.bool_]
 BitArray = NDArray[np.uint64]
 
 _MOST_EXPERTS = 63
-_MOST_DEVICES = 10
+_MOST_SETS = 2048
 _MOST_ON_A_DEVICE = 10
 _MOST_KEPT = 200_000
 
@@ -40,12 +41,11 @@ class DeviceSets:
         assert isinstance(evaluator, CoverEvaluator)
         self.evaluator = evaluator
         self.problem = problem
-        N, D = problem.n_experts, problem.n_devices
-        self.bit = np.uint64(1) << np.arange(N, dtype=np.uint64)
+        self.bit = np.uint64(1) << np.arange(problem.n_experts, dtype=np.uint64)
         usable = ~problem.excluded
         hosts = np.unique(problem.device[usable])
-        sets = np.zeros((1 << len(hosts), D), dtype=bool)
-        sets[:, hosts] = np.arange(1 << len(hosts))[:, None] >> np.arange(len(hosts)) & 1
+        sets = device_sets(problem, _MOST_SETS)
+        assert sets is not None
         must = np.unique(problem.device[problem.required])
         self.sets = sets[sets[:, must].all(axis=1) & sets.any(axis=1)]
         self.idle = np.array([problem.idle_per_query_j[on].sum() for on in self.sets])
@@ -70,8 +70,8 @@ class DeviceSets:
             and isinstance(problem.evaluator, CoverEvaluator)
             and problem.n_experts <= _MOST_EXPERTS
             and len(usable) <= problem.max_experts
-            and int((crowd > 0).sum()) <= _MOST_DEVICES
             and int(crowd.max(initial=0)) <= _MOST_ON_A_DEVICE
+            and device_sets(problem, _MOST_SETS) is not None
         )
 
     def run(self, search: Search) -> None:
@@ -170,20 +170,16 @@ class DeviceSets:
         return parts[subset]
 
     def _maximal_loads(self, experts: NDArray[np.intp]) -> list[int]:
-        """Subsets of one device's experts that hold the required ones, fit, and to which none can be added."""
+        """Bit sets of :func:`maximal_loads`."""
         problem = self.problem
-        subsets = (np.arange(1 << len(experts))[:, None] >> np.arange(len(experts)) & 1).astype(bool)
-        room = self.problem.at(Budget()).memory_limit[problem.device[experts[0]]]
-        # Added up in the order of `Instance.load`, so that both agree in the last digit.
-        used = np.zeros(len(subsets))
-        for column, gb in zip(subsets.T, problem.memory_gb[experts], strict=True):
-            used += column * gb
-        fits = (used <= room) & subsets[:, problem.required[experts]].all(axis=1)
-        grown = (np.arange(len(subsets))[:, None] | 1 << np.arange(len(experts)))[fits]
-        maximal = ~(fits[grown] & ~subsets[fits]).any(axis=1)
-        return [
-            int(load) for load in (subsets[fits][maximal] * self.bit[experts]).sum(axis=1, dtype=np.uint64)
-        ]
+        loads = maximal_loads(
+            problem.memory_gb[experts],
+            problem.memory_group[experts],
+            problem.group_gb,
+            float(problem.at(Budget()).memory_limit[problem.device[experts[0]]]),
+            problem.required[experts],
+        )
+        return [int(load) for load in (loads * self.bit[experts]).sum(axis=1, dtype=np.uint64)]
 
 
 def _union(loads: list[int]) -> int:

@@ -34,10 +34,10 @@ def exhaustive(search: Search) -> None:
             chosen = (code >> np.arange(len(hosts)) & 1).astype(bool)
             if search.tick():
                 break
-            if (must & ~chosen).any():
-                continue
             on = np.zeros(problem.n_devices, dtype=bool)
             on[hosts[chosen]] = True
+            if (must & ~chosen).any() or (instance.rivals(on) & on).any():
+                continue
             allowed = instance.open_at(instance.idle(on))
             there = np.flatnonzero(~problem.excluded & on[problem.device])
             order = there[np.argsort(problem.device[there], kind="stable")]

@@ -1,11 +1,11 @@
-"""Which rows say the same: equal ones, which evaluators merge always, and near-equal ones."""
+"""Groups: rows that say the same, equal or nearly, and the largest of each label."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["groups_of_equal", "groups_of_near"]
+__all__ = ["groups_of_equal", "groups_of_near", "most_of_each"]
 
 FloatArray = NDArray[np.float64]
 Groups = NDArray[np.intp]
@@ -42,3 +42,10 @@ def groups_of_near(rows: FloatArray, tolerance: float) -> Groups:
         near = free[np.abs(rows[free] - rows[first]).max(axis=1) <= tolerance]
         group[near] = first
     return np.unique(group, return_inverse=True)[1]
+
+
+def most_of_each(label: Groups, value: FloatArray) -> FloatArray:
+    """The largest value ≥ 0 of each label 0…K−1, [K]; 0 for a label without values."""
+    most = np.zeros(int(label.max(initial=-1)) + 1)
+    np.maximum.at(most, label, value)
+    return most

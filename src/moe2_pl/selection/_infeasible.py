@@ -155,8 +155,8 @@ def budget_range(problem: SelectionProblem) -> BudgetRange:
         raise ProblemError("no budget is large enough: look at memory, max_experts, required, excluded")
     usable = ~problem.excluded
     if problem.energy_model == "deployed":
-        on = np.unique(problem.device[usable])
-        most_energy = problem.idle_per_query_j[on].sum() + problem.energy_j[:, usable].max()
+        instance = problem.at(Budget())
+        most_energy = instance.most_idle(instance.devices(usable)) + problem.energy_j[:, usable].max()
     else:
         most_energy = problem.energy_j[:, usable].sum(axis=1).max()
     size = min(problem.max_experts, int(usable.sum()))
@@ -203,7 +203,7 @@ def _least_factor(instance: Instance, time_limit_s: float) -> _Least:
     """
     deadline = time.perf_counter() + time_limit_s
     start = instance.problem.required.copy()
-    if not _loads(instance, start):
+    if not instance.stands(start):
         return _Least(np.inf, np.inf, np.zeros_like(start))
     if not instance.deployed:
         return _least_factor_active(instance, start)
@@ -259,12 +259,6 @@ def _needs(instance: Instance, mask: BoolArray) -> tuple[FloatArray, FloatArray,
     return least, np.where(mask, factors, np.inf).min(axis=1), factors
 
 
-def _loads(instance: Instance, mask: BoolArray) -> bool:
-    problem = instance.problem
-    heavy = (instance.load(mask) > instance.memory_limit).any()
-    return not heavy and int(mask.sum()) <= problem.max_experts and not (mask & problem.excluded).any()
-
-
 def _factors(instance: Instance, idle: FloatArray) -> FloatArray:
     """The factor that each category needs to use each expert at an idle energy per expert, [C, N]."""
     problem, budget = instance.problem, instance.budget
@@ -288,7 +282,7 @@ def _least_factor_active(instance: Instance, start: BoolArray) -> _Least:
         mask = start.copy()
         if j is not None:
             mask[j] = True
-        if not _loads(instance, mask):
+        if not instance.stands(mask):
             continue
         energy = _ratio(problem.energy_j[:, mask].sum(axis=1), budget.energy_limits(problem.categories))
         seconds = problem.latency_s[:, mask].max(axis=1) + problem.aggregation_s[int(mask.sum())]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from moe2_pl.selection._budget import FEASIBILITY_TOLERANCE, Budget, within
 from moe2_pl.selection._evaluators import Evaluator
+from moe2_pl.selection._groups import most_of_each
 
 if TYPE_CHECKING:
     from moe2_pl.selection._problem import SelectionProblem
@@ -70,6 +71,16 @@ class Instance:
         """Idle energy of switched-on devices, J a query."""
         return float(self.problem.idle_per_query_j[on].sum())
 
+    def most_idle(self, possible: BoolArray) -> float:
+        """The most idle energy of any subset on these devices: of each box the device that draws most, J a query."""
+        return float(most_of_each(self.problem.box[possible], self.problem.idle_per_query_j[possible]).sum())
+
+    def rivals(self, on: BoolArray) -> BoolArray:
+        """Devices that share a box with another one that is on, bool [D]."""
+        box = self.problem.box
+        taken = np.bincount(box[on], minlength=int(box.max()) + 1)
+        return np.asarray(taken[box] > on)
+
     def open_at(self, idle: float | FloatArray) -> BoolArray:
         """Experts that a category may use at this idle energy (a number, or one per expert), [C, N]."""
         return self.quick & (idle + self.problem.energy_j <= self.energy_limit[:, None])
@@ -84,16 +95,39 @@ class Instance:
         """Memory in use on each device, [D], GB."""
         problem = self.problem
         loads = np.bincount(problem.device[mask], problem.memory_gb[mask], problem.n_devices)
+        if len(problem.group_gb):
+            once = self.loaded_groups(mask)
+            loads = loads + np.bincount(problem.group_device[once], problem.group_gb[once], problem.n_devices)
         return np.asarray(loads, dtype=np.float64)
+
+    def loaded_groups(self, mask: BoolArray) -> BoolArray:
+        """Memory groups of which some expert is in S, bool [G]."""
+        groups = self.problem.memory_group[mask]
+        return np.bincount(groups[groups >= 0], minlength=len(self.problem.group_gb)) > 0
+
+    def added_gb(self, mask: BoolArray) -> FloatArray:
+        """What each expert would load beside S, its group's part included where S lacks it, [N], GB."""
+        problem = self.problem
+        if not len(problem.group_gb):
+            return problem.memory_gb
+        missing = np.append(np.where(self.loaded_groups(mask), 0.0, problem.group_gb), 0.0)
+        return np.asarray(problem.memory_gb + missing[problem.memory_group])
+
+    def stands(self, mask: BoolArray) -> bool:
+        """Whether S meets what no budget changes: memory, boxes, the number of experts, who is excluded."""
+        problem = self.problem
+        if int(mask.sum()) > problem.max_experts or (mask & problem.excluded).any():
+            return False
+        if (self.rivals(on := self.devices(mask)) & on).any():
+            return False
+        return not (self.load(mask) > self.memory_limit).any()
 
     def packs(self, mask: BoolArray) -> bool:
         """Whether S meets every constraint that dropping an expert cannot break."""
         problem = self.problem
+        if not self.stands(mask):
+            return False
         size = int(mask.sum())
-        if size > problem.max_experts or (mask & problem.excluded).any():
-            return False
-        if (self.load(mask) > self.memory_limit).any():
-            return False
         if self.deployed or not size:
             return True
         slow = problem.latency_s[:, mask].max(axis=1) + problem.aggregation_s[size] > self.latency_limit
@@ -105,8 +139,8 @@ class Instance:
         size = int(mask.sum())
         if size >= problem.max_experts:
             return np.zeros_like(mask)
-        room = self.load(mask)[problem.device] + problem.memory_gb <= self.memory_limit[problem.device]
-        free = ~mask & ~problem.excluded & room
+        room = self.load(mask)[problem.device] + self.added_gb(mask) <= self.memory_limit[problem.device]
+        free = ~mask & ~problem.excluded & room & ~self.rivals(self.devices(mask))[problem.device]
         if self.deployed:
             return free
         slowest = np.maximum(problem.latency_s, problem.latency_s[:, mask].max(axis=1, initial=0.0)[:, None])

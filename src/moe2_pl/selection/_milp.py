@@ -61,14 +61,15 @@ class _Rows:
 def milp(search: Search) -> None:
     """Solve the linear programme with HiGHS through `scipy.optimize.milp`.
 
-    Variables: y_j (expert j is deployed), u_d (device d is on), m_cj (category c may use j), all binary, and
-    z_ij in [0, 1] (the share of query row i that j answers); rows of the same category with equal
-    competences are one weighted row. Maximise Σ_i w_i Σ_j q_ij z_ij, with Σ_j z_ij = 1 and
+    Variables: y_j (expert j is deployed), u_d (device d is on), m_cj (category c may use j), g_k (memory group
+    k is loaded), all binary, and z_ij in [0, 1] (the share of query row i that j answers); rows of the same
+    category with equal competences are one weighted row. Maximise Σ_i w_i Σ_j q_ij z_ij, with Σ_j z_ij = 1 and
 
     - ``deployed``: z_ij ≤ m_c(i)j ≤ y_j ≤ u_d(j), and Σ_d idle_d u_d + e_cj ≤ E_c + M_cj (1 − m_cj);
     - ``active``: z_ij ≤ y_j, Σ_j e_cj y_j ≤ E_c; an aggregation time that grows with |S| takes binaries
       s_m for the size, y_j + Σ {s_m : latency_cj + aggregation_s[m] > L_c} ≤ 1;
-    - both: memory of each device, required, excluded, the largest number of experts.
+    - both: memory of each device, where a group's part is charged by g_k ≥ y_j; at most one device of a
+      box; required, excluded, the largest number of experts.
 
     HiGHS accepts what breaks a scaled row by 1e-6. A subset of its that is infeasible by this package's
     tolerance is forbidden by a cut and the programme solved again. Its own gap is absolute 1e-6, so an
@@ -119,7 +120,7 @@ def milp(search: Search) -> None:
 
 
 class _Model:
-    """The programme's columns (y, u, m, s, z in this order), rows and objective."""
+    """The programme's columns (y, u, m, s, g, z in this order), rows and objective."""
 
     def __init__(self, instance: Instance) -> None:
         problem = instance.problem
@@ -130,7 +131,8 @@ class _Model:
         self.u = N + np.arange(D)
         self.m = N + D + np.arange(C * N).reshape(C, N)
         self.s = N + D + C * N + np.arange(sizes)
-        first = N + D + C * N + sizes
+        self.g = N + D + C * N + sizes + np.arange(len(problem.group_gb))
+        first = N + D + C * N + sizes + len(self.g)
         q, weight, category = _collapse(instance)
         z = first + np.arange(q.size).reshape(q.shape)
         width = first + q.size
@@ -146,10 +148,19 @@ class _Model:
         open_ = self.m if deployed else np.broadcast_to(self.y, (C, N))
         rows.pairs(z.ravel(), open_[category].ravel())
         rows.add(self.y, 1.0, float(min(problem.max_experts, N)))
+        member = np.flatnonzero(problem.memory_group >= 0)
+        rows.pairs(self.y[member], self.g[problem.memory_group[member]])
         for d in range(D):
             here = np.flatnonzero(problem.device == d)
-            if np.isfinite(instance.memory_limit[d]) and problem.memory_gb[here].any():
-                self._limit(self.y[here], problem.memory_gb[here], instance.memory_limit[d])
+            shared = np.flatnonzero(problem.group_device == d)
+            load = np.append(problem.memory_gb[here], problem.group_gb[shared])
+            if np.isfinite(instance.memory_limit[d]) and load.any():
+                self._limit(np.append(self.y[here], self.g[shared]), load, instance.memory_limit[d])
+        for b in np.unique(problem.box):
+            settings = np.flatnonzero(problem.box == b)
+            if len(settings) > 1:
+                rows.add(self.u[settings], 1.0, 1.0)
+        rows.pairs(self.y, self.u[problem.device])
         if deployed:
             self._masks(instance)
         else:
@@ -163,7 +174,6 @@ class _Model:
     def _masks(self, instance: Instance) -> None:
         problem, idle = instance.problem, instance.problem.idle_per_query_j
         self.most[self.m[~instance.quick]] = 0.0
-        self.rows.pairs(self.y, self.u[problem.device])
         self.rows.pairs(self.m.ravel(), np.broadcast_to(self.y, self.m.shape).ravel())
         for c, limit in enumerate(instance.energy_limit):
             if not np.isfinite(limit):

@@ -27,7 +27,8 @@ that fits whole, since U is monotone there. A box in which some category keeps n
 
    K counts a cost where the constraint does (`_packing.py`): ``active`` adds it over experts, a fractional
    knapsack in a surrogate row (Dantzig 1957; Glover 1968); ``deployed`` pays idle energy once for a
-   device, a fractional knapsack over devices, each worth its best maximal load. Charging shared idle
+   device, a fractional knapsack over devices, each worth its best maximal load and at most one of a box
+   (multiple choice; Sinha and Zoltners 1979). Charging shared idle
    energy to every expert would give a bound that is too low. λ starts from the parent's.
 
 **Fix** (`CoverSearch._fix`). K is a sum over experts or devices, so what forcing x_j = 0 or 1 costs is known
@@ -55,7 +56,8 @@ the experts that answer in every S of the box; the best T is a prefix of the exp
 References: G. Cornuéjols, M. Fisher, G. Nemhauser, Location of bank accounts to optimize float, Management
 Science 23, 1977. M. Fisher, The Lagrangian relaxation method for solving integer programming
 problems, Management Science 27, 1981. G. Dantzig, Discrete-variable extremum problems, Operations
-Research 5, 1957. F. Glover, Surrogate constraints, Operations Research 16, 1968. H. Tuy, Monotonic
+Research 5, 1957. F. Glover, Surrogate constraints, Operations Research 16, 1968. P. Sinha,
+A. Zoltners, The multiple-choice knapsack problem, Operations Research 27, 1979. H. Tuy, Monotonic
 optimization: problems and solution approaches, SIAM Journal on Optimization 11, 2000. R. Baldacci,
 N. Christofides, A. Mingozzi, Mathematical Programming 115, 2008.
 """

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from moe2_pl.selection._boxes import ROUNDING, Box
 from moe2_pl.selection._instance import Instance
+from moe2_pl.selection._loads import maximal_loads
 from moe2_pl.selection._packing import DeviceKnapsack, ExpertKnapsack, Packing
 
 __all__ = ["PackingBuilder"]
@@ -78,10 +79,10 @@ class PackingBuilder:
         open_ = np.flatnonzero(box.open)
         hosts = np.unique(problem.device[open_])
         blocks, owner = [], []
-        load = instance.load(box.inside)
+        load, there = instance.load(box.inside), instance.loaded_groups(box.inside)
         for position, d in enumerate(hosts):
             here = np.flatnonzero(problem.device[open_] == d)
-            loads = self._maximal_loads(open_[here], float(instance.memory_limit[d] - load[d]))
+            loads = self._maximal_loads(open_[here], float(instance.memory_limit[d] - load[d]), there)
             block = np.zeros((len(loads), len(open_)), dtype=bool)
             block[:, here] = loads
             blocks.append(block)
@@ -92,21 +93,21 @@ class PackingBuilder:
             device=np.searchsorted(hosts, problem.device[open_]),
             idle=np.where(box.on[hosts], 0.0, problem.idle_per_query_j[hosts]),
             decided=box.on[hosts],
+            box=problem.box[hosts],
             room=max(box.high * ROUNDING - instance.idle(box.on), 0.0),
             G=G,
         )
 
-    def _maximal_loads(self, experts: NDArray[np.intp], room: float) -> BoolArray:
-        """Subsets of one device's experts that fit and to which none can be added, [F, experts]."""
-        memory = self.instance.problem.memory_gb[experts]
-        everything = np.ones((1, len(experts)), dtype=bool)
-        if memory.sum() <= room or len(experts) > _MOST_ENUMERATED:
-            return everything
-        key = experts.tobytes() + np.float64(room).tobytes()
+    def _maximal_loads(self, experts: NDArray[np.intp], room: float, there: BoolArray) -> BoolArray:
+        """:func:`maximal_loads` of one device's open experts beside the groups that are ``there``, [F, experts]."""
+        problem = self.instance.problem
+        memory, group = problem.memory_gb[experts], problem.memory_group[experts]
+        shared = np.where(there, 0.0, problem.group_gb)
+        wanted = memory.sum() + shared[np.unique(group[group >= 0])].sum()
+        if wanted <= room or len(experts) > _MOST_ENUMERATED:
+            return np.ones((1, len(experts)), dtype=bool)
+        key = experts.tobytes() + np.float64(room).tobytes() + there.tobytes()
         if key not in self._loads:
-            codes = np.arange(1 << len(experts))[:, None]
-            subsets = (codes >> np.arange(len(experts)) & 1).astype(bool)
-            used = subsets @ memory
-            extendable = (~subsets & (used[:, None] + memory <= room)).any(axis=1)
-            self._loads[key] = subsets[(used <= room) & ~extendable]
+            none = np.zeros(len(experts), dtype=bool)
+            self._loads[key] = maximal_loads(memory, group, shared, room * ROUNDING, none)
         return self._loads[key]

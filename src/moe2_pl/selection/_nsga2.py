@@ -80,6 +80,8 @@ def violation(instance: Instance, mask: BoolArray) -> float:
     room = np.maximum(instance.memory_limit, 1e-12)
     total = np.maximum(instance.load(mask) / room - 1, 0).sum()
     total += max(mask.sum() / problem.max_experts - 1, 0)
+    on = instance.devices(mask)
+    total += (instance.rivals(on) & on).sum()
     if instance.deployed:
         energy = instance.idle(instance.devices(mask)) + problem.energy_j[:, mask]
         over = _over(energy, instance.energy_limit[:, None]) + _over(

@@ -6,9 +6,12 @@ add up over experts (``active``), `DeviceKnapsack` for devices that are switched
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+
+from moe2_pl.selection._groups import most_of_each
 
 __all__ = ["DeviceKnapsack", "ExpertKnapsack", "Forced", "Packing", "Relaxed"]
 
@@ -89,9 +92,10 @@ class ExpertKnapsack:
 class DeviceKnapsack:
     """max Σ_d v_d(ρ) y_d s.t. Σ_d idle_d y_d ≤ room, where v_d is what device d can load at best.
 
-    v_d is exact: the best of the device's maximal loads. The devices form one fractional knapsack over
-    idle energy. Further rows G x ≤ 1 (cardinality; the memory of a device with too many experts to
-    enumerate) are relaxed with multipliers ν: experts are worth ρ_j − Σ_r ν_r G_rj, plus Σ ν.
+    v_d is exact: the best of the device's maximal loads. Of one box at most one device runs: a fractional
+    multiple-choice knapsack over idle energy (Sinha & Zoltners 1979). Further rows G x ≤ 1 (cardinality; the
+    memory of a device with too many experts to enumerate) are relaxed with multipliers ν: experts are worth
+    ρ_j − Σ_r ν_r G_rj, plus Σ ν.
 
     Args:
         loads: maximal loads, bool [F, J], sorted by device.
@@ -99,6 +103,7 @@ class DeviceKnapsack:
         device: the device of each open expert, [J].
         idle: idle energy of each device, [D'], 0 for those already on.
         decided: which devices are on, bool [D'].
+        box: the box of each device, [D']; one that is decided stands alone in its box.
         room: idle energy left for undecided devices.
         G: further rows, [R, J].
     """
@@ -110,6 +115,7 @@ class DeviceKnapsack:
         device: NDArray[np.intp],
         idle: FloatArray,
         decided: BoolArray,
+        box: NDArray[np.intp],
         room: float,
         G: FloatArray,
     ) -> None:
@@ -118,6 +124,7 @@ class DeviceKnapsack:
         self.device = device
         self.idle = idle
         self.decided = decided
+        self.box = np.unique(box, return_inverse=True)[1]
         self.room = room
         self.G = G
         self.first = np.searchsorted(owner, np.arange(len(idle)))
@@ -131,7 +138,7 @@ class DeviceKnapsack:
         worth = self.loads @ rest
         best = np.maximum.reduceat(worth, self.first)
         free = ~self.decided
-        value, y, price = fractional_knapsack(best[free], self.idle[free], self.room)
+        value, y, price = multiple_choice_knapsack(best[free], self.idle[free], self.box[free], self.room)
         share = np.ones(len(best))
         share[free] = y
         # Of loads that attain a device's best, the first is the one it runs.
@@ -154,19 +161,22 @@ class DeviceKnapsack:
         worth = self.loads @ rest
         best = np.maximum.reduceat(worth, self.first)
         paid = np.where(self.decided, 0.0, relaxed.price * self.idle)
-        term = np.where(self.decided, best, np.maximum(best - paid, 0.0))
+        worth_it = np.maximum(best - paid, 0.0)
+        # Of each box, what its best device contributes, and what is left of that without each one.
+        term = np.where(self.decided, best, most_of_each(self.box, worth_it)[self.box])
+        others = _most_of_others(self.box, worth_it)
         within = np.where(self.loads > 0, worth[:, None], -np.inf)
         without = worth[:, None] - self.loads * rest
         d, columns = self.device, np.arange(len(rho))
         best_in = np.maximum.reduceat(within, self.first, axis=0)[d, columns]
         best_out = np.maximum.reduceat(without, self.first, axis=0)[d, columns]
-        kept_out = np.where(self.decided[d], best_out, np.maximum(best_out - paid[d], 0.0))
+        kept_out = np.where(self.decided[d], best_out, np.maximum(best_out - paid[d], others[d]))
         free = ~self.decided
         return Forced(
             into=term[d] - (best_in - paid[d]),
             out=term[d] - kept_out,
             on=(term - (best - paid))[free],
-            off=term[free],
+            off=(term - others)[free],
         )
 
     def _rest(self, rho: FloatArray, prices: FloatArray) -> FloatArray:
@@ -174,6 +184,65 @@ class DeviceKnapsack:
 
 
 Packing = ExpertKnapsack | DeviceKnapsack
+
+
+def _most_of_others(label: NDArray[np.intp], value: FloatArray) -> FloatArray:
+    """For each entry, the largest value ≥ 0 among the others of its label."""
+    order = np.lexsort((-value, label))
+    first = np.append(True, np.diff(label[order]) != 0)
+    second = np.zeros(len(most_of_each(label, value)))
+    np.maximum.at(second, label[order][~first], value[order][~first])
+    others = most_of_each(label, value)[label]
+    others[order[first]] = second[label[order[first]]]
+    return others
+
+
+def multiple_choice_knapsack(
+    gain: FloatArray, cost: FloatArray, label: NDArray[np.intp], room: float
+) -> tuple[float, FloatArray, float]:
+    """`fractional_knapsack` where of the items of one label at most one may be taken, or a mix that adds up to one.
+
+    Each label's items are cut to those on the upper hull of gain against cost; the steps along a hull, of
+    falling density, are items of an ordinary knapsack, whose solution takes them in order.
+
+    Example:
+        >>> gain, cost = np.array([4.0, 6.0, 3.0]), np.array([1.0, 3.0, 3.0])
+        >>> value, x, price = multiple_choice_knapsack(gain, cost, np.array([0, 0, 1]), 2.0)
+        >>> value, x.tolist(), price
+        (5.0, [0.5, 0.5, 0.0], 1.0)
+    """
+    if len(np.unique(label)) == len(label):
+        return fractional_knapsack(gain, cost, room)
+    steps: list[tuple[int, int]] = []  # (from, to): to is taken instead of from; from −1: instead of nothing
+    for b in np.unique(label):
+        hull = [-1]
+        for k in sorted(np.flatnonzero(label == b).tolist(), key=lambda k: (cost[k], -gain[k])):
+            if gain[k] <= _at(gain, hull[-1]):
+                continue
+            while len(hull) > 1 and _density(gain, cost, hull[-2], hull[-1]) <= _density(
+                gain, cost, hull[-1], k
+            ):
+                hull.pop()
+            hull.append(k)
+        steps += pairwise(hull)
+    more = np.array([_at(gain, b) - _at(gain, a) for a, b in steps])
+    paid = np.array([_at(cost, b) - _at(cost, a) for a, b in steps])
+    value, taken, price = fractional_knapsack(more, paid, room)
+    x = np.zeros_like(gain)
+    for (a, b), share in zip(steps, taken, strict=True):
+        x[b] += share
+        if a >= 0:
+            x[a] -= share
+    return value, x, price
+
+
+def _at(values: FloatArray, k: int) -> float:
+    return float(values[k]) if k >= 0 else 0.0
+
+
+def _density(gain: FloatArray, cost: FloatArray, a: int, b: int) -> float:
+    more, paid = _at(gain, b) - _at(gain, a), _at(cost, b) - _at(cost, a)
+    return more / paid if paid > 0 else np.inf
 
 
 def fractional_knapsack(gain: FloatArray, cost: FloatArray, room: float) -> tuple[float, FloatArray, float]:

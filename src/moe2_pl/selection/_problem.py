@@ -38,7 +38,8 @@ class SelectionProblem:
     - ``active``: all of S answers every query: Σ_{j∈S} energy_cj ≤ E_c and
       max_{j∈S} latency_cj + aggregation_s[|S|] ≤ L_c; M_c(S) = S. Idle power is not charged here.
 
-    In both, what a device loads fits its memory, |S| ≤ max_experts, required ⊆ S, excluded ∩ S = ∅.
+    In both, what a device loads fits its memory, of the devices of one box at most one is used,
+    |S| ≤ max_experts, required ⊆ S, excluded ∩ S = ∅.
 
     Args:
         utility: what a subset is worth, over n queries and N experts.
@@ -51,6 +52,11 @@ class SelectionProblem:
         queries_per_s: arrival rate of the whole fleet, needed with ``idle_w``.
         memory_gb: what each expert loads, [N], GB; with ``device_memory_gb``.
         device_memory_gb: what each device holds, [D], GB.
+        box: the machine that each device is a setting of (its power modes), [D], whole numbers ≥ 0; every
+            device its own machine when omitted.
+        memory_group: experts that load something together, once (adapters of one base model): the number of
+            their group, [N], −1 for none. Of one group all stand on one device.
+        group_gb: what each group loads beside its experts' own ``memory_gb``, [G], GB.
         energy_model: ``deployed`` or ``active``.
         aggregation_s: seconds to join the answers (``active`` only): a number, or a non-decreasing
             array indexed by |S|, of length ≥ N + 1.
@@ -83,6 +89,9 @@ class SelectionProblem:
     idle_per_query_j: FloatArray
     memory_gb: FloatArray
     device_memory_gb: FloatArray
+    box: NDArray[np.intp]
+    memory_group: NDArray[np.intp]
+    group_gb: FloatArray
     energy_model: EnergyModel
     aggregation_s: FloatArray
     experts: tuple[str, ...]
@@ -103,6 +112,9 @@ class SelectionProblem:
         queries_per_s: float | None = None,
         memory_gb: ArrayLike | None = None,
         device_memory_gb: ArrayLike | None = None,
+        box: ArrayLike | None = None,
+        memory_group: ArrayLike | None = None,
+        group_gb: ArrayLike | None = None,
         energy_model: str = "deployed",
         aggregation_s: ArrayLike = 0.0,
         experts: Sequence[str] | None = None,
@@ -118,7 +130,7 @@ class SelectionProblem:
         hosts = _indices(np.zeros(N) if device is None else device, "device", N)
         _set(self, utility=utility, energy_model=energy_model, category=labels, categories=names)
         _set(self, experts=_expert_names(experts, N), device=hosts)
-        C, D = len(names), _n_devices(hosts, idle_w, device_memory_gb)
+        C, D = len(names), _n_devices(hosts, idle_w, device_memory_gb, box)
         _set(self, energy_j=_costs(energy_j, "energy_j", C, N))
         _set(self, latency_s=_costs(latency_s, "latency_s", C, N))
         _set(self, idle_per_query_j=_idle(idle_w, queries_per_s, D))
@@ -128,6 +140,9 @@ class SelectionProblem:
         _set(self, memory_gb=_non_negative(np.zeros(N) if no_limit else memory_gb, "memory_gb", N))
         held = np.zeros(D) if no_limit else device_memory_gb
         _set(self, device_memory_gb=_non_negative(held, "device_memory_gb", D))
+        _set(self, box=_indices(np.arange(D) if box is None else box, "box", D))
+        group, shared_gb = _memory_groups(memory_group, group_gb, hosts, no_limit)
+        _set(self, memory_group=group, group_gb=shared_gb)
         _set(self, aggregation_s=_aggregation(aggregation_s, N, energy_model))
         _set(self, required=self.mask(required), excluded=self.mask(excluded))
         both = np.flatnonzero(self.required & self.excluded)
@@ -151,6 +166,14 @@ class SelectionProblem:
     def n_devices(self) -> int:
         """D."""
         return len(self.idle_per_query_j)
+
+    @cached_property
+    def group_device(self) -> NDArray[np.intp]:
+        """The device of each memory group, [G]."""
+        at = np.zeros(len(self.group_gb), dtype=np.intp)
+        member = self.memory_group >= 0
+        at[self.memory_group[member]] = self.device[member]
+        return at
 
     @cached_property
     def evaluator(self) -> Evaluator:
@@ -306,6 +329,26 @@ def _idle(idle_w: ArrayLike | None, queries_per_s: float | None, D: int) -> Floa
     if queries_per_s is None or not 0 < queries_per_s < np.inf:
         raise ProblemError(f"queries_per_s = {queries_per_s}: a rate > 0 is needed to share idle_w by query")
     return _non_negative(idle_w, "idle_w", D) / float(queries_per_s)
+
+
+def _memory_groups(
+    group: ArrayLike | None, group_gb: ArrayLike | None, hosts: NDArray[np.intp], no_limit: bool
+) -> tuple[NDArray[np.intp], FloatArray]:
+    N = len(hosts)
+    if (group is None) != (group_gb is None) or (group is not None and no_limit):
+        raise ProblemError("memory_group and group_gb: both or neither are needed, beside memory_gb")
+    if group is None:
+        return np.full(N, -1, dtype=np.intp), np.zeros(0)
+    labels = _indices(finite_array(group, "memory_group", (N,)) + 1, "memory_group + 1", N) - 1
+    gb = _non_negative(group_gb, "group_gb", len(np.atleast_1d(np.asarray(group_gb))))
+    if int(labels.max()) >= len(gb):
+        where = int(np.argmax(labels))
+        raise ProblemError(f"memory_group[{where}] = {labels[where]}: only {len(gb)} groups are described")
+    for g in range(len(gb)):
+        on = np.unique(hosts[labels == g])
+        if len(on) > 1:
+            raise ProblemError(f"memory group {g} stands on devices {on[0]} and {on[1]}; one is needed")
+    return labels, gb
 
 
 def _aggregation(value: ArrayLike, N: int, energy_model: str) -> FloatArray:

@@ -15,6 +15,7 @@ from moe2_pl.selection._budget import Budget
 from moe2_pl.selection._collapse import Collapsed
 from moe2_pl.selection._device_sets import DeviceSets
 from moe2_pl.selection._instance import Instance
+from moe2_pl.selection._loads import device_sets
 from moe2_pl.selection._problem import SelectionProblem
 from moe2_pl.selection._registry import solver_named
 from moe2_pl.selection._search import Search, SearchOptions
@@ -24,7 +25,7 @@ __all__ = ["sweep"]
 
 _MOST_CANDIDATES = 6
 _MOST_CANDIDATES_WHEN_STOPPED = 200
-_MOST_DEVICES_TO_ENUMERATE = 10
+_MOST_DEVICE_SETS = 1024
 
 FloatArray = NDArray[np.float64]
 
@@ -98,14 +99,12 @@ def _reaches(instances: Sequence[Instance]) -> FloatArray:
     if not first.deployed:
         return np.array([np.concatenate([i.energy_limit, i.latency_limit]) for i in instances])
     usable = ~first.problem.excluded
-    hosts = np.flatnonzero(first.devices(usable))
-    if len(hosts) > _MOST_DEVICES_TO_ENUMERATE:
+    sets = device_sets(first.problem, _MOST_DEVICE_SETS)
+    if sets is None:
         return np.array(
             [np.where(i.quick & usable, i.energy_limit[:, None], -1.0).ravel() for i in instances]
         )
-    on = np.zeros((1 << len(hosts), first.problem.n_devices), dtype=bool)
-    on[:, hosts] = np.arange(1 << len(hosts))[:, None] >> np.arange(len(hosts)) & 1
-    levels = np.unique([first.idle(devices) for devices in on])[:, None, None]
+    levels = np.unique([first.idle(devices) for devices in sets])[:, None, None]
     return np.array([(i.open_at(levels) & usable).sum(axis=0).ravel() for i in instances], dtype=np.float64)
 
 

@@ -97,14 +97,17 @@ def _bound(search: Search, node: _Node) -> float:
         wide = np.broadcast_to(everything, instance.quick.shape)
         return search.upper(np.broadcast_to(node.inside, instance.quick.shape), wide)
     possible = instance.open_at(_own_idle(instance, node)) & everything
-    most = instance.idle(node.on | node.maybe)
+    most = instance.most_idle(node.on | node.maybe)
     return search.upper(instance.open_at(most) & node.inside, possible)
 
 
 def _reduce(instance: Instance, node: _Node) -> _Node | None:
     """Close what cannot be in any useful S of the box; None when the box holds no feasible S."""
-    open_ = node.open & instance.fits(node.inside)
+    open_, maybe = node.open & instance.fits(node.inside), node.maybe
     if instance.deployed:
+        rivals = instance.rivals(node.on)
+        open_ &= ~rivals[instance.problem.device]
+        maybe = maybe & ~rivals
         possible = instance.open_at(_own_idle(instance, node))
         if not (possible & (node.inside | open_)).any(axis=1).all():
             return None
@@ -112,8 +115,7 @@ def _reduce(instance: Instance, node: _Node) -> _Node | None:
             open_ &= possible.any(axis=0)
     elif not (node.inside | open_).any():
         return None
-    maybe = node.maybe & instance.devices(open_)
-    return _Node(node.inside, open_, node.on, maybe)
+    return _Node(node.inside, open_, node.on, maybe & instance.devices(open_))
 
 
 def _children(instance: Instance, node: _Node) -> list[_Node]:

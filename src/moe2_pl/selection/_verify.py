@@ -79,9 +79,16 @@ def _broken_constraints(S: list[int], problem: SelectionProblem, budget: Budget)
     if len(S) > problem.max_experts:
         wrong.append(f"{len(S)} experts, {problem.max_experts} allowed")
     for d in range(problem.n_devices):
-        load = sum(problem.memory_gb[j] for j in S if problem.device[j] == d)
+        here = [j for j in S if problem.device[j] == d]
+        together = {int(problem.memory_group[j]) for j in here} - {-1}
+        load = sum(problem.memory_gb[j] for j in here) + sum(problem.group_gb[g] for g in sorted(together))
         if not within(load, problem.device_memory_gb[d]):
             wrong.append(f"device {d} loads {load} GB of {problem.device_memory_gb[d]}")
+    used = sorted({int(problem.device[j]) for j in S})
+    for d in used:
+        rival = next((e for e in used if e > d and problem.box[e] == problem.box[d]), None)
+        if rival is not None:
+            wrong.append(f"devices {d} and {rival} are settings of one box, and both are used")
     if problem.energy_model == "active":
         energy_limits = budget.energy_limits(problem.categories)
         latency_limits = budget.latency_limits(problem.categories)
