@@ -1,8 +1,9 @@
-"""The solvers side by side on the same instances: python benchmarks/selection.py [active|deployed|jetson|sweep|growth].
+"""The solvers side by side on the same instances: python benchmarks/selection.py active (or another part).
 
 active    N experts that all answer, n = 1000 queries, at 10, 25 and 50 % of the energy of all
 deployed  devices with idle power, 3 to 6 experts each, 14 categories, binding memory
 jetson    a gate's problem on jetson_mix: nine experts, five devices, four categories, 916 queries
+fleet     the same gate's on jetson_mix_fleet: 40 placements, power modes that exclude each other, memory that binds
 sweep     20 × 20 budgets, N = 20, n = 2000: active against all subset values computed once and filtered
           per budget; deployed against 400 single solves
 growth    monotonic's time and nodes against N, n and tightness (--html: a figure)
@@ -99,24 +100,24 @@ def deployed(sizes: list[int]) -> Iterator[Instance]:
             yield f"{D} devices {share:.0%}", problem, Budget(energy_j=energy_j, latency_s=12)
 
 
-def jetson_problem() -> SelectionProblem:
-    """What train.py plans with: a gate's competences on the validation queries of jetson_mix."""
+def jetson_problem(pool: str) -> SelectionProblem:
+    """What train.py plans with: a gate's competences on the validation queries of a pool."""
     from main_job import configuration, fit, setting_of
 
-    config = configuration("gate=mlp")
+    config = configuration("gate=mlp", f"expert_pool={pool}")
     setting = setting_of(config, 0)
     rows = setting.data.split.validation
     q = setting.pool.expand(fit(config, setting.data, 0).predict(setting.data.features(rows)).numpy())
     return setting.planner.problem(FacilityLocation(q), setting.outputs.category[rows])
 
 
-def jetson() -> Iterator[Instance]:
-    problem = jetson_problem()
+def jetson(pool: str) -> Iterator[Instance]:
+    problem = jetson_problem(pool)
     limits = budget_range(problem)
     for share in TIGHTNESS:
         low, high = np.log(limits.energy_j), np.log(limits.latency_s)
         yield (
-            f"jetson_mix {share:.0%}",
+            f"{pool} {share:.0%}",
             problem,
             Budget(
                 energy_j=float(np.exp(low[0] + share * (low[1] - low[0]))),
@@ -308,7 +309,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("part", choices=("active", "deployed", "jetson", "sweep", "growth"))
+    parser.add_argument("part", choices=("active", "deployed", "jetson", "fleet", "sweep", "growth"))
     parser.add_argument("--sizes", type=int, nargs="+", help="N for active, devices for deployed")
     parser.add_argument("--kinds", nargs="+", default=["latent", "uniform"], choices=("latent", "uniform"))
     parser.add_argument("--limit-s", type=float, default=60, help="monotonic's, per instance")
@@ -325,7 +326,8 @@ def main() -> None:
     instances = {
         "active": lambda: active(options.sizes or [16, 24, 32, 48, 64, 100, 200], options.kinds),
         "deployed": lambda: deployed(options.sizes or [10, 20, 40]),
-        "jetson": jetson,
+        "jetson": lambda: jetson("jetson_mix"),
+        "fleet": lambda: jetson("jetson_mix_fleet"),
     }[options.part]()
     rows = compare(instances, options.limit_s, options.peer_limit_s)
     if options.csv is not None:

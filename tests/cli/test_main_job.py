@@ -231,3 +231,14 @@ def test_multirun_in_parallel_leaves_one_folder_per_job(tmp_path):
     assert done.returncode == 0, done.stderr
     assert sorted(p.parent.name for p in tmp_path.glob("*/report.html")) == ["0", "1"]
     assert "nats" in (tmp_path / "1" / "report.html").read_text()
+
+
+def test_the_gate_serves_the_fleet_of_placements_unchanged(main_job):
+    setting, gate, settings = setting_of(main_job, "expert_pool=jetson_mix_fleet", "certificate=off")
+    assert (len(setting.pool.experts), len(setting.pool.model_ids), len(setting.pool.devices)) == (40, 9, 8)
+    result = report_data(setting, gate, settings["solver"], {}, lambda line: None)
+    for row in result.presets[:3]:
+        assert row.status == "optimal"
+        boxes = [setting.pool.devices[setting.pool.device_names.index(d)].box for d in row.devices]
+        assert len(set(boxes)) == len(boxes)
+        assert row.score > row.lookup_score

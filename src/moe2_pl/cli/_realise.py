@@ -81,9 +81,9 @@ class HeldOut:
         return self._of(routing.expert[:, 0].numpy(), solution.idle_j, solution.mask)
 
     def everything(self, rank: Floats) -> Realised:
-        """Route with all experts deployed and no limit."""
+        """Route with all experts deployed and no limit: neither memory nor that of a box one setting is used."""
         mask = np.ones(rank.shape[1], dtype=bool)
-        idle_j = float(self.planner.pool.idle_w.sum()) / self.planner.queries_per_s
+        idle_j = self.planner.pool.all_idle_w / self.planner.queries_per_s
         energy_j = torch.from_numpy(self.planner.energy_j[self.category])
         routing = route(torch.from_numpy(rank), torch.from_numpy(mask), energy_j=energy_j)
         return self._of(routing.expert[:, 0].numpy(), idle_j, mask)

@@ -29,16 +29,18 @@ class DeviceConf:
     speed_error: float | None = None
     mode: str = ""
     modes: dict[str, Any] = field(default_factory=dict)
+    box: str = ""
 
 
 @dataclass
 class ExpertConf:
-    device: str = MISSING
+    # What every placement may say is asked for by the pool, not here.
+    device: str | None = None
     params_b: float = MISSING
     layers: int = MISSING
     kv_heads: int = MISSING
     head_dim: int = MISSING
-    bits: float = MISSING
+    bits: float | None = None
     model_id: str = ""
     active_params_b: float | None = None
     kv_bits: float = 16.0
@@ -50,6 +52,10 @@ class ExpertConf:
     hidden: int | None = None
     tied: bool = False
     head_bits: float | None = None
+    base: str = ""
+    adapter_gb: float = 0.0
+    mode: str = ""
+    placements: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

@@ -8,7 +8,7 @@ from moe2_pl.errors import PoolError, UnknownNameError
 
 __all__ = ["DeviceProfile"]
 
-_NO_FIGURES = {"name", "source", "mode", "modes"}
+_NO_FIGURES = {"name", "source", "mode", "modes", "box"}
 _MAY_LACK = {"decode_w", "speed_error"}
 _MAY_BE_ZERO = {"layer_overhead_s", "idle_w", "rtt_s"}
 
@@ -35,6 +35,8 @@ class DeviceProfile:
             within; None where they were not compared.
         mode: one of ``modes``, whose figures replace those above; empty for these.
         modes: power modes, name → figures by the names above.
+        box: the machine that this is a setting of, where a pool holds several; of one box only one is used.
+            Defaults to ``name``.
 
     Raises:
         PoolError: a figure that is not a number, not finite or not positive, or a device that draws less when active.
@@ -57,6 +59,7 @@ class DeviceProfile:
     speed_error: float | None = None
     mode: str = ""
     modes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    box: str = ""
 
     def __post_init__(self) -> None:
         figures = [item.name for item in fields(self) if item.name not in _NO_FIGURES]
@@ -66,6 +69,8 @@ class DeviceProfile:
                     raise UnknownNameError(f"figure of mode '{mode}' of device '{self.name}'", key, figures)
                 if isinstance(value, bool) or not isinstance(value, (int, float)):
                     raise PoolError(f"device '{self.name}', mode '{mode}': {key} is {value!r}; need a number")
+        if not self.box:
+            object.__setattr__(self, "box", self.name)
         if self.mode and self.mode not in self.modes:
             raise UnknownNameError(f"mode of device '{self.name}'", self.mode, self.modes)
         for key, value in self.modes.get(self.mode, {}).items():

@@ -31,6 +31,9 @@ class Expert:
             taken as weights like all others.
         tied: whether embedding and output head are one table.
         head_bits: bits per weight of these tables, which many formats leave at 16. Defaults to ``bits``.
+        base: for an adapter, the model that it is put on: adapters of one base on one device load the base's
+            weights and runtime once. The other figures are then the base's.
+        adapter_gb: what the adapter itself loads.
 
     Raises:
         PoolError: a figure that is not finite or not positive, or tables that are larger than the model.
@@ -54,6 +57,8 @@ class Expert:
     hidden: int | None = None
     tied: bool = False
     head_bits: float | None = None
+    base: str = ""
+    adapter_gb: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.model_id:
@@ -70,7 +75,7 @@ class Expert:
             raise PoolError(
                 f"expert '{self.name}': vocab is {self.vocab} and hidden {self.hidden}; give both or neither"
             )
-        for key in ("runtime_gb", "quality_loss"):
+        for key in ("runtime_gb", "quality_loss", "adapter_gb"):
             value = getattr(self, key)
             if not math.isfinite(value) or value < 0:
                 raise PoolError(f"expert '{self.name}': {key} is {value}; it must be finite and ≥ 0")
@@ -127,4 +132,9 @@ class Expert:
     @property
     def memory_gb(self) -> float:
         """Memory on its device: weights, cache of ``context_tokens``, runtime."""
-        return self.weight_gb + self.kv_gb_per_token * self.context_tokens + self.runtime_gb
+        return self.weight_gb + self.runtime_gb + self.adapter_gb + self.kv_gb_per_token * self.context_tokens
+
+    @property
+    def shared_gb(self) -> float:
+        """The part of ``memory_gb`` that all adapters of its base on its device have in common."""
+        return self.weight_gb + self.runtime_gb if self.base else 0.0

@@ -56,34 +56,53 @@ class ExpertPool:
                 raise PoolError(
                     f"pool '{self.name}' names '{twice}' twice among its {kind}; names must be unique"
                 )
+        _raise(self.name, list(self._problems()))
+
+    def _problems(self) -> Iterator[MoE2Error]:
         memory = {d.name: d.memory_gb for d in self.devices}
         for e in self.experts:
             if e.device not in memory:
-                raise UnknownNameError(f"device of expert '{e.name}'", e.device, memory)
-        too_large = [
-            f"'{e.name}' needs {e.memory_gb:.1f} GB at {e.bits:g} bit, {e.memory_gb - memory[e.device]:.1f} GB "
-            f"more than '{e.device}' has: {_advice(e, memory[e.device])}"
-            for e in self.experts
-            if e.memory_gb > memory[e.device]
-        ]
-        if too_large:
-            raise PoolError(f"pool '{self.name}': {'; '.join(too_large)}")
+                yield UnknownNameError(f"device of expert '{e.name}'", e.device, memory)
+            elif e.memory_gb > memory[e.device]:
+                yield PoolError(
+                    f"'{e.name}' needs {e.memory_gb:.1f} GB at {e.bits:g} bit, "
+                    f"{e.memory_gb - memory[e.device]:.1f} GB more than '{e.device}' has: "
+                    f"{_advice(e, memory[e.device])}"
+                )
+        for (device, base), members in self._adapters.items():
+            sizes = sorted({round(e.shared_gb, 9) for e in members})
+            if len(sizes) > 1:
+                yield PoolError(
+                    f"adapters of '{base}' on '{device}' disagree on its size: "
+                    f"{' and '.join(f'{gb:.3g} GB' for gb in sizes)}; one base has one precision"
+                )
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> "ExpertPool":
         """Build a pool from ``{name, experts: {name: …}, devices: {name: …}}``, as a YAML file holds it.
 
+        An expert with ``placements: {key: {device: …, …}}`` stands for one expert each, ``name@key``, with the
+        figures of the placement before its own and one ``model_id``. An expert with a ``mode`` stands on that
+        power mode of its device, which becomes a device of its own, ``device@mode``, in the same box.
+
         Raises:
             PoolError: figures that are missing or make no sense; all of them at once where there are several.
             UnknownNameError: a key that an expert or a device does not have.
+
+        Example:
+            >>> orin = {"memory_gb": 60, "bandwidth_gb_s": 204.8, "peak_tflop_s": 42.5, "idle_w": 12, "active_w": 45,
+            ...         "modes": {"30W": {"active_w": 31}}}
+            >>> llama = {"params_b": 8, "layers": 32, "kv_heads": 8, "head_dim": 128, "bits": 8, "device": "orin",
+            ...          "placements": {"full": {}, "low": {"mode": "30W", "bits": 4.5, "quality_loss": 0.01}}}
+            >>> pool = ExpertPool.from_mapping({"name": "home", "experts": {"llama": llama}, "devices": {"orin": orin}})
+            >>> pool.names, pool.model_ids, pool.device_names
+            (('llama@full', 'llama@low'), ('llama',), ('orin', 'orin@30W'))
         """
         problems: list[MoE2Error] = []
-        devices = tuple(_built(DeviceProfile, "device", config["devices"], problems))
-        experts = tuple(_built(Expert, "expert", config["experts"], problems))
-        if len(problems) > 1:
-            raise PoolError(f"pool '{config['name']}': {'; '.join(map(str, problems))}")
-        if problems:
-            raise problems[0]
+        placed = _placed(config["experts"])
+        experts = tuple(_built(Expert, "expert", _on_modes(placed), problems))
+        devices = tuple(_built(DeviceProfile, "device", _settings(config["devices"], placed), problems))
+        _raise(config["name"], problems)
         return cls(config["name"], experts, devices)
 
     def to_mapping(self) -> dict[str, Any]:
@@ -120,8 +139,34 @@ class ExpertPool:
 
     @cached_property
     def memory_gb(self) -> NDArray[np.float64]:
-        """[N] memory that each expert fills."""
-        return np.array([e.memory_gb for e in self.experts])
+        """[N] memory that each expert fills, without what it shares with its memory group."""
+        return np.array([e.memory_gb - e.shared_gb for e in self.experts])
+
+    @cached_property
+    def box(self) -> NDArray[np.int64]:
+        """[D] number of the machine that each device is a setting of."""
+        boxes = list(dict.fromkeys(d.box for d in self.devices))
+        return np.array([boxes.index(d.box) for d in self.devices])
+
+    @cached_property
+    def _adapters(self) -> dict[tuple[str, str], list[Expert]]:
+        """(device, base) → its adapters: the G memory groups."""
+        found: dict[tuple[str, str], list[Expert]] = {}
+        for e in self.experts:
+            if e.base:
+                found.setdefault((e.device, e.base), []).append(e)
+        return found
+
+    @cached_property
+    def memory_group(self) -> NDArray[np.int64]:
+        """[N] number of the memory group of each expert, −1 for none."""
+        groups = list(self._adapters)
+        return np.array([groups.index((e.device, e.base)) if e.base else -1 for e in self.experts])
+
+    @cached_property
+    def group_gb(self) -> NDArray[np.float64]:
+        """[G] memory that each group fills once."""
+        return np.array([members[0].shared_gb for members in self._adapters.values()])
 
     @cached_property
     def device_memory_gb(self) -> NDArray[np.float64]:
@@ -132,6 +177,13 @@ class ExpertPool:
     def idle_w(self) -> NDArray[np.float64]:
         """[D] idle wall power of each device."""
         return np.array([d.idle_w for d in self.devices])
+
+    @property
+    def all_idle_w(self) -> float:
+        """Idle wall power with every box switched on, each at the setting that draws most."""
+        most = np.zeros(int(self.box.max()) + 1)
+        np.maximum.at(most, self.box, self.idle_w)
+        return float(most.sum())
 
     def expand(self, per_model: NDArray[Any]) -> NDArray[np.float64]:
         """Repeat columns over placements and take off each placement's quality loss.
@@ -157,6 +209,60 @@ class ExpertPool:
 
 def _without_name(item: Expert | DeviceProfile) -> dict[str, Any]:
     return {key: value for key, value in asdict(item).items() if key != "name"}
+
+
+def _raise(pool: str, problems: list[MoE2Error]) -> None:
+    """All problems in one line; one alone as what it is."""
+    if len(problems) == 1 and isinstance(problems[0], UnknownNameError):
+        raise problems[0]
+    if problems:
+        raise PoolError(f"pool '{pool}': {'; '.join(map(str, problems))}")
+
+
+def _placed(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Experts by name, each placement one of them."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, config in experts.items():
+        own = {key: value for key, value in config.items() if key != "placements"}
+        placements = config.get("placements") or {}
+        if not placements:
+            found[name] = own
+        for key, changes in placements.items():
+            model = own.get("model_id") or name
+            found[f"{name}@{key}"] = {**own, "model_id": model, **changes}
+    return found
+
+
+def _on_modes(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The experts on devices that are one mode each."""
+    return {
+        name: {
+            key: _setting(config) if key == "device" else value
+            for key, value in config.items()
+            if key != "mode"
+        }
+        for name, config in experts.items()
+    }
+
+
+def _settings(
+    devices: Mapping[str, Mapping[str, Any]], experts: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """The devices with a device for each mode that an expert asks for; one that is only used in modes is left out."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, config in devices.items():
+        asked = {
+            _setting(e): e["mode"] for e in experts.values() if e.get("device") == name and e.get("mode")
+        }
+        if not asked or any(e.get("device") == name and not e.get("mode") for e in experts.values()):
+            found[name] = config
+        for setting, mode in asked.items():
+            found[setting] = {**config, "mode": mode, "box": name}
+    return found
+
+
+def _setting(expert: Mapping[str, Any]) -> Any:
+    return f"{expert.get('device')}@{expert['mode']}" if expert.get("mode") else expert.get("device")
 
 
 def _advice(expert: Expert, memory_gb: float) -> str:
