@@ -86,4 +86,4 @@ class UnknownNameError(ConfigError):
         names = sorted(known)
         close = closest(name, names)
         hint = f"did you mean '{close}'? " if close else ""
-        super().__init__(f"unknown {kind} '{name}': {hint}Known: {', '.join(names)}")
+        super().__init__(f"unknown {kind} '{name}': {hint}Known: {', '.join(names) or 'none'}")

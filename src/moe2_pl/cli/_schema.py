@@ -33,6 +33,19 @@ class DeviceConf:
 
 
 @dataclass
+class PlacementConf:
+    # What a placement leaves out is its model's.
+    device: str | None = None
+    mode: str | None = None
+    bits: float | None = None
+    head_bits: float | None = None
+    kv_bits: float | None = None
+    context_tokens: int | None = None
+    runtime_gb: float | None = None
+    quality_loss: float | None = None
+
+
+@dataclass
 class ExpertConf:
     # What every placement may say is asked for by the pool, not here.
     device: str | None = None
@@ -55,7 +68,7 @@ class ExpertConf:
     base: str = ""
     adapter_gb: float = 0.0
     mode: str = ""
-    placements: dict[str, Any] = field(default_factory=dict)
+    placements: dict[str, PlacementConf] = field(default_factory=dict)
 
 
 @dataclass

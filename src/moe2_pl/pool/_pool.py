@@ -229,7 +229,8 @@ def _placed(experts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any
             found[name] = own
         for key, changes in placements.items():
             model = own.get("model_id") or name
-            found[f"{name}@{key}"] = {**own, "model_id": model, **changes}
+            said = {k: value for k, value in changes.items() if value is not None}
+            found[f"{name}@{key}"] = {**own, "model_id": model, **said}
     return found
 
 
