@@ -46,6 +46,7 @@ def test_the_run_folder_holds_what_was_promised(main_job):
         "metrics.csv",
         "frontier.csv",
         "frontier_by_category.csv",
+        "baselines.csv",
         "certificate.csv",
         "report.html",
         "train.log",
@@ -242,3 +243,36 @@ def test_the_gate_serves_the_fleet_of_placements_unchanged(main_job):
         boxes = [setting.pool.devices[setting.pool.device_names.index(d)].box for d in row.devices]
         assert len(set(boxes)) == len(boxes)
         assert row.score > row.lookup_score
+
+
+def test_baselines_keep_the_budget_and_none_plans_better(main_job):
+    rows = read(main_job.folder / "baselines.csv")
+    frontier = {r["budget"]: r for r in read(main_job.folder / "frontier.csv")}
+    here = {r["baseline"]: r for r in rows if r["budget"] == "medium"}
+    assert set(here) == {
+        "MoE²",
+        "lookup",
+        "best single expert",
+        "single device",
+        "greedy",
+        "random subset",
+        "no gate",
+    }
+    for name, row in here.items():
+        # Budgets limit the means of planning queries, by category; held-out means stay near.
+        assert float(row["energy_j"]) < 1.05 * float(frontier["medium"]["energy_budget_j"]), name
+        assert float(row["latency_s"]) < 1.05 * float(frontier["medium"]["latency_budget_s"]), name
+    assert here["MoE²"]["score"] == frontier["medium"]["score"]
+    assert float(here["lookup"]["score"]) == pytest.approx(float(frontier["medium"]["lookup_score"]))
+    for name in ("no gate", "random subset", "single device", "best single expert"):
+        assert float(here[name]["score"]) < float(here["MoE²"]["score"]) - 0.02, name
+    (everything,) = (r for r in rows if r["baseline"] == "all experts")
+    assert float(everything["energy_j"]) > float(here["MoE²"]["energy_j"])
+
+
+def test_a_mobile_user_waits_for_the_air_as_well(main_job):
+    near, _, _ = setting_of(main_job)
+    far, _, _ = setting_of(main_job, "network@expert_pool.network=mobile_4g")
+    more = far.costs.latency_s - near.costs.latency_s
+    assert (more > 0.07).all()  # round trip and mean jitter, then bytes
+    assert (far.costs.busy_s == near.costs.busy_s).all()

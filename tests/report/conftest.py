@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from moe2_pl.certificate import Certificate, Monotonicity, RegretRow
-from moe2_pl.report import CategoryRow, FrontierRow, LoadRow, ReportData, StepRow, SummaryRow
+from moe2_pl.report import BaselineRow, CategoryRow, FrontierRow, LoadRow, ReportData, StepRow, SummaryRow
 
 INF, NAN = math.inf, math.nan
 
@@ -23,6 +23,16 @@ EXPERTS = {
     "mistral-7b": ("rtx_b", 8.0, 7.2, 0.44, 305.0, 0.8),
 }
 CATEGORIES = {"assistant": 450, "tutor": 836, "coder": 190, "puzzles": 50}
+BASELINES = (
+    "MoE²",
+    "lookup",
+    "best single expert",
+    "single device",
+    "greedy",
+    "random subset",
+    "no gate",
+    "all experts",
+)
 ENERGIES = [200.0 * 1.25**i for i in range(12)]
 LATENCIES = [1.0 * 1.4**i for i in range(12)]
 
@@ -171,6 +181,14 @@ def report_data() -> ReportData:
         queries_per_s=0.07,
         load=(LoadRow(0.03, 4.1, 9.0), LoadRow(0.07, 5.25, 14.0), LoadRow(0.09, 21.0, 66.0)),
         tariff={"usd_per_kwh": 0.3, "co2_g_per_kwh": 400.0},
+        baselines=tuple(
+            BaselineRow(
+                name, p.budget, p.score - 0.02 * i, p.energy_j, p.latency_s, p.experts, 20 if i == 5 else 1
+            )
+            for p in presets[:3]
+            for i, name in enumerate(BASELINES)
+            if p.feasible
+        ),
         steps=(StepRow("energy_j", 120.0, 0.012, (*medium.experts, "codegemma-7b")),),
         calibration={
             name: (e[3] + 0.01 * math.sin(7 * i), e[3] - 0.012 * math.cos(5 * i))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from moe2_pl.report import ReportData, write_frontier, write_frontier_by_category
+from moe2_pl.report import ReportData, write_baselines, write_frontier, write_frontier_by_category
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -33,6 +33,7 @@ def test_frontier_has_one_line_a_budget_equal_to_its_row(data: ReportData, tmp_p
         assert [name for name in line["devices"].split(" + ") if name] == list(row.devices)
         assert same(line["max_utilisation"], max(row.utilisation.values(), default=math.nan))
         assert all(same(line[f"utilisation_{name}"], rho) for name, rho in row.utilisation.items())
+        assert same(line["latency_low_s"], row.latency_range_s[0])
         assert line["overloaded"] == " + ".join(row.overloaded)
 
 
@@ -79,3 +80,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(data: ReportData, t
         write_frontier_by_category([*data.presets, None], path)  # type: ignore[list-item]
     assert path.read_text() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_baselines_have_one_line_each(data: ReportData, tmp_path: Path) -> None:
+    lines = read(write_baselines(data.baselines, tmp_path / "baselines.csv"))
+    assert [(line["baseline"], line["budget"]) for line in lines] == [
+        (row.baseline, row.budget) for row in data.baselines
+    ]
+    assert all(same(line["score"], row.score) for line, row in zip(lines, data.baselines, strict=True))

@@ -60,7 +60,7 @@ def test_every_figure_stands_with_its_caption(data: ReportData, tmp_path: Path) 
     text, specs = page(data, tmp_path)
     made = panels(data)
     assert set(specs) == set(made) == {
-        "frontier", "map", "categories", "routing", "utilisation", "load", "calibration", "certificate",
+        "frontier", "map", "baselines", "categories", "routing", "utilisation", "load", "calibration", "certificate",
     }  # fmt: skip
     for panel in made.values():
         assert len(panel.caption) > 40
@@ -110,7 +110,7 @@ def test_an_infeasible_budget_recommends_nothing_and_names_the_nearest(
     assert "energy ≤ 1 J, latency ≤ 0.1 s" in answer
     assert "<li>" not in answer
     assert "nearest looser budget of this run that can be met: energy ≤" in answer
-    assert set(specs) == {"frontier", "map", "utilisation", "calibration", "certificate"}
+    assert set(specs) == {"frontier", "map", "baselines", "utilisation", "calibration", "certificate"}
 
 
 def test_without_a_grid_the_named_budgets_stand_in(data: ReportData, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from moe2_pl.cli._baselines import baseline_rows
 from moe2_pl.cli._budgets import PRESETS, UNLIMITED, budget_grid, configured_budget, preset_budgets
 from moe2_pl.cli._certificate import CertificateOptions, certified
 from moe2_pl.cli._load import Pricing, load_curve
@@ -191,12 +192,17 @@ def report_data(
     if best.experts and setting.planner.energy_model == "deployed":
         got = held_out.under_load(router, best)
         load = load_curve(
-            held_out.costs.busy_s[np.arange(len(test)), got.choice],
+            setting.pool,
+            held_out.costs,
+            got.choice,
             got.latency_s,
-            setting.pool.device_index[got.choice],
             got.utilisation,
             setting.planner.queries_per_s,
         )
+    # The named budgets stand before the grid.
+    of_budget = {key: dict(zip(setting.budgets, found, strict=False)) for key, found in solutions.items()}
+    limited = {name: budget for name, budget in setting.budgets.items() if name != UNLIMITED}
+    baselines = tuple(baseline_rows(held_out, routers, of_budget, limited))
     realised = time.perf_counter()
     measured = None
     if certificate is not None:
@@ -236,6 +242,7 @@ def report_data(
         load=load,
         tariff=setting.tariff,
         steps=tuple(steps),
+        baselines=baselines,
         calibration=_calibration(setting, gate, held_out, router),
         provenance={**_provenance(setting, gate), **provenance},
         notes=_notes(setting),

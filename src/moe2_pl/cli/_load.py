@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.cli._planning import Planner, Router
-from moe2_pl.pool import Costs
+from moe2_pl.pool import Costs, ExpertPool
 from moe2_pl.report import LoadRow
 from moe2_pl.selection import LoadPrices, Solution, load_prices, simulated_waiting_s
 
@@ -57,29 +57,62 @@ class Pricing:
 
 
 def load_curve(
-    busy_s: Floats, latency_s: Floats, device: Ints, utilisation: Floats, queries_per_s: float
+    pool: ExpertPool, costs: Costs, choice: Ints, latency_s: Floats, utilisation: Floats, queries_per_s: float
 ) -> tuple[LoadRow, ...]:
     """Latency against the arrival rate, by simulation: held-out queries drawn at random, arriving at random.
 
+    A query waits for its shared link, where it has one, and then for its device; each link's jitter is drawn.
+
     Args:
-        busy_s, latency_s: [n] of each query on the expert that answers it, idle.
-        device: [n] where it is answered.
-        utilisation: [D] ρ at ``queries_per_s``.
+        pool: N experts.
+        costs: of the n queries.
+        choice: [n] the expert that answers each.
+        latency_s: [n] of each, idle, mean jitter included.
+        utilisation: [D + links] ρ at ``queries_per_s``.
         queries_per_s: the run's rate.
 
     Returns:
-        One row for each rate below the one at which the busiest device never rests, the run's own among them.
+        One row for each rate below the one at which the busiest device or link never rests, the run's own among
+        them.
     """
     rng = np.random.default_rng(_SEED)
-    drawn = rng.integers(0, len(busy_s), _ARRIVALS)
+    drawn = rng.integers(0, len(choice), _ARRIVALS)
     apart = np.cumsum(rng.exponential(1.0, _ARRIVALS))
+    device = pool.device_index[choice[drawn]]
+    busy_s, link_s = costs.busy_s[drawn, choice[drawn]], costs.link_s[drawn, choice[drawn]]
+    alone_s = latency_s[drawn] + _jitter(pool, device, rng)
     breaks_at = queries_per_s / float(utilisation.max())
     rates = {share * breaks_at for share in _SHARES}
     if queries_per_s < breaks_at:
         rates.add(queries_per_s)
     rows = []
     for rate in sorted(rates):
-        waiting = simulated_waiting_s(apart / rate, device[drawn], busy_s[drawn], len(utilisation))
-        answered = latency_s[drawn] + waiting
+        answered = alone_s + _waiting(pool, apart / rate, device, link_s, busy_s)
         rows.append(LoadRow(rate, float(answered.mean()), float(np.quantile(answered, 0.95))))
     return tuple(rows)
+
+
+def _waiting(pool: ExpertPool, arrival_s: Floats, device: Ints, link_s: Floats, busy_s: Floats) -> Floats:
+    """Seconds that each query waits, for its shared link and for its device, [n]."""
+    link = pool.link_index[device]
+    sent = np.flatnonzero(link >= 0)
+    waiting = np.zeros(len(device))
+    if len(sent):
+        links = len(pool.network.links)
+        waiting[sent] = simulated_waiting_s(arrival_s[sent], link[sent], link_s[sent], links)
+    at_device_s = arrival_s + waiting + link_s
+    order = np.argsort(at_device_s, kind="stable")
+    queued = simulated_waiting_s(at_device_s[order], device[order], busy_s[order], len(pool.devices))
+    waiting[order] += queued
+    return waiting
+
+
+def _jitter(pool: ExpertPool, device: Ints, rng: np.random.Generator) -> Floats:
+    """How far each query's random delay is from its mean, [n] seconds."""
+    total = np.zeros(len(device))
+    for d in np.unique(device):
+        here = np.flatnonzero(device == d)
+        for link in pool.way(int(d)):
+            if link.jitter_s:
+                total[here] += link.jitter_s * (rng.exponential(1.0, len(here)) - 1)
+    return total

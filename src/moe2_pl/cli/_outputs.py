@@ -6,6 +6,7 @@ from pathlib import Path
 from moe2_pl.report import (
     ReportData,
     print_summary,
+    write_baselines,
     write_certificate,
     write_frontier,
     write_frontier_by_category,
@@ -18,10 +19,11 @@ log = logging.getLogger(__name__)
 
 
 def write_results(data: ReportData, folder: Path) -> None:
-    """Write frontier.csv, frontier_by_category.csv, certificate.csv and report.html, and print the closing table."""
+    """Write the CSV files and report.html, and print the closing table."""
     rows = [data.chosen, *(r for r in data.presets if r is not data.chosen), *data.grid]
     write_frontier(rows, folder / "frontier.csv")
     write_frontier_by_category(rows, folder / "frontier_by_category.csv")
+    write_baselines(data.baselines, folder / "baselines.csv")
     if data.certificate is not None:
         write_certificate(data.certificate, folder / "certificate.csv")
     report = write_report(data, folder / "report.html")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from moe2_pl.errors import DataError
 from moe2_pl.outputs import ExpertOutputs
 from moe2_pl.pool import Costs, ExpertPool, category_means, roofline_costs
-from moe2_pl.selection import FacilityLocation, MixtureLikelihood, SelectionProblem
+from moe2_pl.selection import FacilityLocation, SelectionProblem, Utility
 
 __all__ = ["Planner", "Router", "outcome_costs", "table_router"]
 
@@ -41,7 +41,11 @@ def outcome_costs(pool: ExpertPool, outputs: ExpertOutputs, tokens_by_family: di
     labels = outputs.cost_label or ("measured",) * len(outputs.experts)
     latency_s = np.asarray(outputs.latency_s, dtype=np.float64)[:, column]
     energy_j = np.asarray(outputs.energy_j, dtype=np.float64)[:, column]
-    return Costs(latency_s, energy_j, latency_s, tuple(labels[c] for c in column))
+    none = np.zeros(len(column))
+    # Measured from end to end: nothing of the network is added.
+    return Costs(
+        latency_s, energy_j, latency_s, tuple(labels[c] for c in column), np.zeros_like(latency_s), none
+    )
 
 
 def _answer_tokens(outputs: ExpertOutputs, tokens_by_family: dict[str, float]) -> NDArray[Any]:
@@ -125,7 +129,13 @@ class Planner:
             **options,
         )
 
-    def problem(self, utility: FacilityLocation | MixtureLikelihood, category: Ints) -> SelectionProblem:
+    @property
+    def join_s(self) -> Floats:
+        """Seconds to join the answers of so many experts, [N + 1]; none where one answers."""
+        several = self.energy_model == "active"
+        return np.arange(len(self.pool.experts) + 1, dtype=np.float64) * (self.pool.network.join_s * several)
+
+    def problem(self, utility: Utility, category: Ints) -> SelectionProblem:
         """The selection problem of a utility over queries of the given categories."""
         return SelectionProblem(
             utility,
@@ -142,6 +152,7 @@ class Planner:
             memory_group=self.pool.memory_group,
             group_gb=self.pool.group_gb,
             energy_model=self.energy_model,
+            aggregation_s=self.join_s,
             experts=self.pool.names,
             required=self.required,
             excluded=self.excluded,

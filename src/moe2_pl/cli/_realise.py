@@ -29,7 +29,9 @@ class Realised:
         score: [n].
         energy_j: [n] joules, the fleet's idle included.
         latency_s: [n].
-        utilisation: [D] ρ of each device.
+        utilisation: [D + links] ρ of each device, then of each shared link.
+        latency_range_s: [2] between which the mean latency lies if every device is as fast as nine in ten published
+            speeds allow; NaN where some device was not compared.
     """
 
     choice: Ints
@@ -37,6 +39,7 @@ class Realised:
     energy_j: Floats
     latency_s: Floats
     utilisation: Floats
+    latency_range_s: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +83,11 @@ class HeldOut:
         )
         return self._of(routing.expert[:, 0].numpy(), solution.idle_j, solution.mask)
 
+    def at_random(self, solution: Solution) -> Realised:
+        """Send every query to one of the experts allowed for it, each as likely as the others."""
+        chance = np.random.default_rng(0).random((len(self.category), self.score.shape[1]))
+        return self.realise(chance, solution)
+
     def everything(self, rank: Floats) -> Realised:
         """Route with all experts deployed and no limit: neither memory nor that of a box one setting is used."""
         mask = np.ones(rank.shape[1], dtype=bool)
@@ -98,23 +106,31 @@ class HeldOut:
         return self._of(np.full(len(self.category), expert), idle_j, mask)
 
     def _of(self, choice: Ints, idle_j: float, mask: NDArray[np.bool_]) -> Realised:
-        pool, rows = self.planner.pool, np.arange(len(choice))
+        rows = np.arange(len(choice))
         if self.planner.energy_model == "active":
             # All of S answers every query and the slowest is waited for.
             energy_j = self.costs.energy_j[:, mask].sum(1)
-            latency_s = self.costs.latency_s[:, mask].max(1)
+            latency_s = self.costs.latency_s[:, mask].max(1) + self.planner.join_s[mask.sum()]
             work = [np.full(len(choice), j) for j in np.flatnonzero(mask)]
         else:
             energy_j = idle_j + self.costs.energy_j[rows, choice]
             latency_s = self.costs.latency_s[rows, choice]
             work = [choice]
-        rho = sum(
-            utilisation(
-                self.costs.busy_s, c, pool.device_index, len(pool.devices), self.planner.queries_per_s
-            )
-            for c in work
+        rho = sum(self._utilisation(c) for c in work)
+        error = self.costs.speed_error[choice]
+        span_s = np.array([(latency_s / (1 + error)).mean(), (latency_s / (1 - error)).mean()])
+        return Realised(
+            choice, self.score[rows, choice], energy_j, latency_s, np.asarray(rho), np.asarray(span_s)
         )
-        return Realised(choice, self.score[rows, choice], energy_j, latency_s, np.asarray(rho))
+
+    def _utilisation(self, choice: Ints) -> Floats:
+        pool, rate = self.planner.pool, self.planner.queries_per_s
+        of_devices = utilisation(self.costs.busy_s, choice, pool.device_index, len(pool.devices), rate)
+        # Devices without a shared link stand on one more, which nothing is sent over.
+        links = len(pool.network.links)
+        link = np.where(pool.link_index < 0, links, pool.link_index)[pool.device_index]
+        of_links = utilisation(self.costs.link_s, choice, link, links + 1, rate)
+        return np.concatenate([of_devices, of_links[:links]])
 
     def frontier_row(
         self,
@@ -159,7 +175,9 @@ class HeldOut:
             score_half_width=_half_width(moe2.score),
             energy_j=float(moe2.energy_j.mean()),
             latency_s=float(moe2.latency_s.mean()),
-            utilisation={pool.device_names[d]: float(moe2.utilisation[d]) for d in solution.devices},
+            latency_range_s=(float(moe2.latency_range_s[0]), float(moe2.latency_range_s[1])),
+            utilisation={pool.device_names[d]: float(moe2.utilisation[d]) for d in solution.devices}
+            | dict(zip(pool.network.links, moe2.utilisation[len(pool.devices) :].tolist(), strict=True)),
             best_single="" if single is None else pool.names[single],
             best_single_score=np.nan if single is None else float(self.score[:, single].mean()),
             lookup_score=scores["lookup"],

@@ -30,6 +30,8 @@ class DeviceConf:
     mode: str = ""
     modes: dict[str, Any] = field(default_factory=dict)
     box: str = ""
+    jitter_s: float = 0.0
+    link: str = ""
 
 
 @dataclass
@@ -43,6 +45,22 @@ class PlacementConf:
     context_tokens: int | None = None
     runtime_gb: float | None = None
     quality_loss: float | None = None
+    batch: int | None = None
+
+
+@dataclass
+class LinkConf:
+    rate_mbit_s: float = MISSING
+    rtt_s: float = MISSING
+    jitter_s: float = 0.0
+
+
+@dataclass
+class NetworkConf:
+    user: LinkConf | None = None
+    gate_s: float = 0.0
+    join_s: float = 0.0
+    links: dict[str, LinkConf] = field(default_factory=dict)
 
 
 @dataclass
@@ -67,6 +85,7 @@ class ExpertConf:
     head_bits: float | None = None
     base: str = ""
     adapter_gb: float = 0.0
+    batch: int = 1
     mode: str = ""
     placements: dict[str, PlacementConf] = field(default_factory=dict)
 
@@ -79,6 +98,7 @@ class PoolConf:
     output_tokens: dict[str, float] = field(default_factory=dict)
     experts: dict[str, ExpertConf] = field(default_factory=dict)
     devices: dict[str, DeviceConf] = field(default_factory=dict)
+    network: NetworkConf = field(default_factory=NetworkConf)
     required: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
     max_experts: int | None = None

@@ -5,6 +5,7 @@ from moe2_pl.pool._calibration import Observation, calibrated, predicted_s
 from moe2_pl.pool._costs import Costs, category_means, roofline_costs, utilisation
 from moe2_pl.pool._device import DeviceProfile
 from moe2_pl.pool._expert import Expert
+from moe2_pl.pool._network import Link, Network
 from moe2_pl.pool._pool import ExpertPool
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "DeviceProfile",
     "Expert",
     "ExpertPool",
+    "Link",
+    "Network",
     "Observation",
     "architecture",
     "calibrated",

@@ -28,27 +28,34 @@ class Costs:
         energy_j: [n, N] joules above idle.
         busy_s: [n, N] seconds that the device is busy.
         label: N words: ``measured``, ``modelled`` or ``published``.
+        link_s: [n, N] seconds that a shared link is taken.
+        speed_error: [N] share of the model's speed that nine in ten published speeds of the device stay within;
+            NaN where the device was not compared, 0 where costs were measured.
     """
 
     latency_s: NDArray[np.float64]
     energy_j: NDArray[np.float64]
     busy_s: NDArray[np.float64]
     label: tuple[str, ...]
+    link_s: NDArray[np.float64]
+    speed_error: NDArray[np.float64]
 
     def rows(self, index: NDArray[np.int64]) -> "Costs":
         """The costs of the queries ``index`` [m]."""
-        return Costs(self.latency_s[index], self.energy_j[index], self.busy_s[index], self.label)
+        parts = (self.latency_s[index], self.energy_j[index], self.busy_s[index])
+        return Costs(*parts, self.label, self.link_s[index], self.speed_error)
 
 
 def roofline_costs(pool: ExpertPool, prompt_tokens: NDArray[Any], output_tokens: NDArray[Any]) -> Costs:
-    """Costs of one answer at a time on each expert's device.
+    """Costs of each answer on each expert's device.
 
     With the work of reading p prompt tokens and of writing o after them, as :mod:`moe2_pl.pool._roofline` counts it::
 
         prefill_s = max(operations / (F · MFU), bytes / (B · MBU)) + layers · overhead
         decode_s  = likewise, o passes
-        latency_s = prefill_s + decode_s + RTT + bytes of both texts / rate
-        energy_j  = (active_w − idle_w) · prefill_s + (decode_w − idle_w) · decode_s
+        busy_s    = prefill_s + decode_s / batch
+        latency_s = prefill_s + decode_s + gate + Σ over links of RTT + jitter + bytes of both texts / rate
+        energy_j  = (active_w − idle_w) · prefill_s + (decode_w − idle_w) · decode_s / batch
 
     Args:
         pool: N experts.
@@ -71,17 +78,29 @@ def roofline_costs(pool: ExpertPool, prompt_tokens: NDArray[Any], output_tokens:
     o = np.asarray(output_tokens, dtype=np.float64)
     if o.shape != (len(p), len(pool.experts)):
         raise PoolError(f"output_tokens has shape {list(o.shape)}; expected [{len(p)}, {len(pool.experts)}]")
-    latency_s, energy_j, busy_s = (np.empty(o.shape) for _ in range(3))
+    latency_s, energy_j, busy_s, link_s = (np.zeros(o.shape) for _ in range(4))
     for j, (expert, d) in enumerate(zip(pool.experts, pool.device_index, strict=True)):
         device = pool.devices[d]
         prefill_s = seconds(reading(expert, p), device)
         decode_s = seconds(writing(expert, p, o[:, j]), device)
-        busy_s[:, j] = prefill_s + decode_s
+        busy_s[:, j] = prefill_s + decode_s / expert.batch
         energy_j[:, j] = (device.active_w - device.idle_w) * prefill_s
-        energy_j[:, j] += (device.decoding_w - device.idle_w) * decode_s
-        sent_s = (p + o[:, j]) * _BYTES_PER_TOKEN * 8 / (device.rate_mbit_s * 1e6)
-        latency_s[:, j] = busy_s[:, j] + device.rtt_s + sent_s
-    return Costs(latency_s, energy_j, busy_s, ("modelled",) * len(pool.experts))
+        energy_j[:, j] += (device.decoding_w - device.idle_w) * decode_s / expert.batch
+        sent_bytes = (p + o[:, j]) * _BYTES_PER_TOKEN
+        latency_s[:, j] = prefill_s + decode_s + pool.network.gate_s
+        for link in pool.way(d):
+            latency_s[:, j] += link.seconds(sent_bytes)
+        if device.link:
+            link_s[:, j] = pool.network.links[device.link].sending_s(sent_bytes)
+    error = [pool.devices[d].speed_error for d in pool.device_index]
+    return Costs(
+        latency_s,
+        energy_j,
+        busy_s,
+        ("modelled",) * len(pool.experts),
+        link_s,
+        np.array([np.nan if e is None else e for e in error]),
+    )
 
 
 def category_means(values: NDArray[Any], category: NDArray[np.int64], categories: int) -> NDArray[np.float64]:

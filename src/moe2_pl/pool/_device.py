@@ -8,9 +8,9 @@ from moe2_pl.errors import PoolError, UnknownNameError
 
 __all__ = ["DeviceProfile"]
 
-_NO_FIGURES = {"name", "source", "mode", "modes", "box"}
+_NO_FIGURES = {"name", "source", "mode", "modes", "box", "link"}
 _MAY_LACK = {"decode_w", "speed_error"}
-_MAY_BE_ZERO = {"layer_overhead_s", "idle_w", "rtt_s"}
+_MAY_BE_ZERO = {"layer_overhead_s", "idle_w", "rtt_s", "jitter_s"}
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class DeviceProfile:
         layer_overhead_s: time per layer and pass that no bandwidth buys off (launching its work).
         rate_mbit_s: rate of the link to the gateway.
         rtt_s: round-trip time of that link.
+        jitter_s: mean of the random delay on top of it.
+        link: name of a link of the network that it shares with other devices, before its own; empty for none.
         source: where the figures come from.
         speed_error: share of the model's speed that nine in ten published or measured speeds of such devices stay
             within; None where they were not compared.
@@ -60,6 +62,8 @@ class DeviceProfile:
     mode: str = ""
     modes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     box: str = ""
+    jitter_s: float = 0.0
+    link: str = ""
 
     def __post_init__(self) -> None:
         figures = [item.name for item in fields(self) if item.name not in _NO_FIGURES]

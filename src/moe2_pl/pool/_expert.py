@@ -34,6 +34,7 @@ class Expert:
         base: for an adapter, the model that it is put on: adapters of one base on one device load the base's
             weights and runtime once. The other figures are then the base's.
         adapter_gb: what the adapter itself loads.
+        batch: answers that are written at once, on average; each of them has a cache, and all wait for a pass.
 
     Raises:
         PoolError: a figure that is not finite or not positive, or tables that are larger than the model.
@@ -59,11 +60,21 @@ class Expert:
     head_bits: float | None = None
     base: str = ""
     adapter_gb: float = 0.0
+    batch: int = 1
 
     def __post_init__(self) -> None:
         if not self.model_id:
             object.__setattr__(self, "model_id", self.name)
-        for key in ("params_b", "layers", "kv_heads", "head_dim", "bits", "kv_bits", "context_tokens"):
+        for key in (
+            "params_b",
+            "layers",
+            "kv_heads",
+            "head_dim",
+            "bits",
+            "kv_bits",
+            "context_tokens",
+            "batch",
+        ):
             value = getattr(self, key)
             if not math.isfinite(value) or value <= 0:
                 raise PoolError(f"expert '{self.name}': {key} is {value}; it must be finite and > 0")
@@ -131,8 +142,9 @@ class Expert:
 
     @property
     def memory_gb(self) -> float:
-        """Memory on its device: weights, cache of ``context_tokens``, runtime."""
-        return self.weight_gb + self.runtime_gb + self.adapter_gb + self.kv_gb_per_token * self.context_tokens
+        """Memory on its device: weights, runtime, adapter, and a cache of ``context_tokens`` for each of a batch."""
+        cache_gb = self.batch * self.kv_gb_per_token * self.context_tokens
+        return self.weight_gb + self.runtime_gb + self.adapter_gb + cache_gb
 
     @property
     def shared_gb(self) -> float:

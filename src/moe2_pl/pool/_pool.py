@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from moe2_pl.errors import MoE2Error, PoolError, UnknownNameError
 from moe2_pl.pool._device import DeviceProfile
 from moe2_pl.pool._expert import Expert
+from moe2_pl.pool._network import Link, Network, link_from
 
 __all__ = ["ExpertPool"]
 
@@ -30,6 +31,7 @@ class ExpertPool:
         name: of the pool.
         experts: N experts, names unique.
         devices: D devices, names unique.
+        network: what lies between users and devices.
 
     Raises:
         PoolError: no experts, names given twice, or an expert that is larger than its device's memory.
@@ -45,6 +47,7 @@ class ExpertPool:
     name: str
     experts: tuple[Expert, ...]
     devices: tuple[DeviceProfile, ...]
+    network: Network = field(default_factory=Network)
 
     def __post_init__(self) -> None:
         if not self.experts:
@@ -59,6 +62,9 @@ class ExpertPool:
         _raise(self.name, list(self._problems()))
 
     def _problems(self) -> Iterator[MoE2Error]:
+        for d in self.devices:
+            if d.link and d.link not in self.network.links:
+                yield UnknownNameError(f"link of device '{d.name}'", d.link, self.network.links)
         memory = {d.name: d.memory_gb for d in self.devices}
         for e in self.experts:
             if e.device not in memory:
@@ -79,7 +85,7 @@ class ExpertPool:
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> "ExpertPool":
-        """Build a pool from ``{name, experts: {name: …}, devices: {name: …}}``, as a YAML file holds it.
+        """Build a pool from ``{name, experts: {name: …}, devices: {name: …}, network: …}``, as a YAML file holds it.
 
         An expert with ``placements: {key: {device: …, …}}`` stands for one expert each, ``name@key``, with the
         figures of the placement before its own and one ``model_id``. An expert with a ``mode`` stands on that
@@ -102,8 +108,9 @@ class ExpertPool:
         placed = _placed(config["experts"])
         experts = tuple(_built(Expert, "expert", _on_modes(placed), problems))
         devices = tuple(_built(DeviceProfile, "device", _settings(config["devices"], placed), problems))
+        network = _network(config.get("network") or {}, problems)
         _raise(config["name"], problems)
-        return cls(config["name"], experts, devices)
+        return cls(config["name"], experts, devices, network)
 
     def to_mapping(self) -> dict[str, Any]:
         """The inverse of :meth:`from_mapping`."""
@@ -111,6 +118,7 @@ class ExpertPool:
             "name": self.name,
             "experts": {e.name: _without_name(e) for e in self.experts},
             "devices": {d.name: _without_name(d) for d in self.devices},
+            "network": asdict(self.network),
         }
 
     def fingerprint(self) -> str:
@@ -185,6 +193,19 @@ class ExpertPool:
         np.maximum.at(most, self.box, self.idle_w)
         return float(most.sum())
 
+    def way(self, device: int) -> tuple[Link, ...]:
+        """The links between a user and a device: the user's, a shared one, its own."""
+        d = self.devices[device]
+        own = Link(d.rate_mbit_s, d.rtt_s, d.jitter_s)
+        shared = [self.network.links[d.link]] if d.link else []
+        return (*([self.network.user] if self.network.user else []), *shared, own)
+
+    @cached_property
+    def link_index(self) -> NDArray[np.int64]:
+        """[D] number of the shared link that each device hangs on, −1 for none."""
+        names = list(self.network.links)
+        return np.array([names.index(d.link) if d.link else -1 for d in self.devices])
+
     def expand(self, per_model: NDArray[Any]) -> NDArray[np.float64]:
         """Repeat columns over placements and take off each placement's quality loss.
 
@@ -205,6 +226,24 @@ class ExpertPool:
         loss = np.array([e.quality_loss for e in self.experts])
         expanded: NDArray[np.float64] = np.asarray(per_model, dtype=np.float64)[:, column] - loss
         return expanded
+
+
+def _network(config: Mapping[str, Any], problems: list[MoE2Error]) -> Network:
+    parts: dict[str, Any] = {}
+    try:
+        for key, value in config.items():
+            if key not in (known := [f.name for f in fields(Network)]):
+                raise UnknownNameError("key of the network", key, known)
+            if key == "links":
+                parts[key] = {name: link_from(link, f"link '{name}'") for name, link in value.items()}
+            elif key == "user":
+                parts[key] = value and link_from(value, "the user's link")
+            else:
+                parts[key] = value
+        return Network(**parts)
+    except MoE2Error as error:
+        problems.append(error)
+        return Network()
 
 
 def _without_name(item: Expert | DeviceProfile) -> dict[str, Any]:

@@ -51,17 +51,21 @@ def reading(expert: Expert, prompt_tokens: Any) -> Work:
 
 
 def writing(expert: Expert, context_tokens: Any, output_tokens: Any) -> Work:
-    """Writing o tokens after c others, a pass each.
+    """Writing o tokens after c others, a pass each, for a whole batch of b such answers.
 
-    Every pass reads the weights and the cache, which holds c + o/2 tokens on average. Its arithmetic hides behind
-    memory, one query at a time, and is not counted.
+    Every pass reads the weights once and each answer's cache, which holds c + o/2 tokens on average; of a mixture of
+    experts with a share a active, 1 − (1 − a)^b of all weights. Its arithmetic, 2 b (P + H) operations, hides behind
+    memory until b is large.
 
     Args:
         context_tokens, output_tokens: [n].
     """
     c, o = (np.atleast_1d(np.asarray(t, dtype=np.float64)) for t in (context_tokens, output_tokens))
-    gb = o * (expert.active_weight_gb + expert.kv_gb_per_token * (c + o / 2))
-    return Work(np.zeros_like(gb), gb, o * expert.layers)
+    b, share = expert.batch, expert.active_b / expert.params_b
+    weights_gb = expert.active_weight_gb / share * (1 - (1 - share) ** b)
+    gb = o * (weights_gb + b * expert.kv_gb_per_token * (c + o / 2))
+    tflop = o * 2e-3 * b * (expert.body_b + expert.head_b)
+    return Work(tflop, gb, o * expert.layers)
 
 
 def seconds(work: Work, device: DeviceProfile) -> Floats:

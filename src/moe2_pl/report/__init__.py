@@ -7,15 +7,29 @@ Importing this room is cheap: Plotly, Rich and W&B are loaded when a function th
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from moe2_pl.report._data import CategoryRow, FrontierRow, LoadRow, ReportData, StepRow, SummaryRow
+from moe2_pl.report._data import (
+    BaselineRow,
+    CategoryRow,
+    FrontierRow,
+    LoadRow,
+    ReportData,
+    StepRow,
+    SummaryRow,
+)
 
 if TYPE_CHECKING:
-    from moe2_pl.report._csv import write_certificate, write_frontier, write_frontier_by_category
+    from moe2_pl.report._csv import (
+        write_baselines,
+        write_certificate,
+        write_frontier,
+        write_frontier_by_category,
+    )
     from moe2_pl.report._html import write_report
     from moe2_pl.report._terminal import print_summary
     from moe2_pl.report._wandb import log_to_wandb
 
 __all__ = [
+    "BaselineRow",
     "CategoryRow",
     "FrontierRow",
     "LoadRow",
@@ -24,6 +38,7 @@ __all__ = [
     "SummaryRow",
     "log_to_wandb",
     "print_summary",
+    "write_baselines",
     "write_certificate",
     "write_frontier",
     "write_frontier_by_category",
@@ -33,6 +48,7 @@ __all__ = [
 _HOME = {
     "log_to_wandb": "_wandb",
     "print_summary": "_terminal",
+    "write_baselines": "_csv",
     "write_certificate": "_csv",
     "write_frontier": "_csv",
     "write_frontier_by_category": "_csv",

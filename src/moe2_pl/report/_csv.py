@@ -1,4 +1,4 @@
-"""``frontier.csv``, ``frontier_by_category.csv``, ``certificate.csv``: every digit, for other programs.
+"""``frontier.csv``, ``frontier_by_category.csv``, ``baselines.csv``, ``certificate.csv``, in every digit.
 
 Numbers are written in full precision; ``inf`` stands for no limit, ``nan`` for a figure that does not exist
 or a limit that differs between categories. A list in a cell is joined by ``' + '``.
@@ -10,11 +10,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moe2_pl.report._data import FrontierRow
+from moe2_pl.report._data import BaselineRow, FrontierRow
 from moe2_pl.report._files import replacing
 from moe2_pl.report._format import listing
 
-__all__ = ["Table", "frontier_table", "write_certificate", "write_frontier", "write_frontier_by_category"]
+__all__ = [
+    "Table",
+    "frontier_table",
+    "write_baselines",
+    "write_certificate",
+    "write_frontier",
+    "write_frontier_by_category",
+]
 
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
@@ -43,6 +50,7 @@ _CERTIFICATE = (
     *("kind", "label", "experts", "queries", "seeds", "reused", "retrained", "objective"),
     *("regret", "low", "high", "same_regret", "same_low", "same_high"),
 )
+_BASELINE = ("baseline", "budget", "score", "energy_j", "latency_s", "experts", "subsets")
 _CATEGORY = ("queries", "allowed", "score", "lookup_score", "energy_j", "latency_s")
 
 
@@ -88,6 +96,19 @@ def write_frontier_by_category(rows: Sequence[FrontierRow], path: Path) -> Path:
     return _write((header + [f"share_{name}" for name in experts], lines), path)
 
 
+def write_baselines(rows: Sequence[BaselineRow], path: Path) -> Path:
+    """Writes one line per baseline and budget, with the attributes of :class:`BaselineRow`.
+
+    Args:
+        rows: baselines and MoE².
+        path: where to write.
+
+    Returns:
+        ``path``.
+    """
+    return _write(([*_BASELINE], [_cells(row, _BASELINE) for row in rows]), path)
+
+
 def write_certificate(certificate: "Certificate", path: Path) -> Path:
     """Writes one line per measured subset, with the attributes of :class:`moe2_pl.certificate.RegretRow`.
 
@@ -105,15 +126,17 @@ def write_certificate(certificate: "Certificate", path: Path) -> Path:
 def frontier_table(rows: Sequence[FrontierRow]) -> Table:
     """Flattens rows to a header and one line a budget.
 
-    Most columns are the attributes of :class:`FrontierRow`. ``max_utilisation`` is the largest ρ, and each
-    device has a column ``utilisation_<device>``: 0 where the subset leaves it off, NaN where the budget is
-    infeasible.
+    Most columns are the attributes of :class:`FrontierRow`. ``latency_low_s`` and ``latency_high_s`` are its
+    ``latency_range_s``. ``max_utilisation`` is the largest ρ, and each device and shared link has a column
+    ``utilisation_<name>``: 0 where the subset leaves it off, NaN where the budget is infeasible.
     """
     devices = sorted({name for row in rows for name in row.utilisation})
-    header = [*_FRONTIER, "max_utilisation", *(f"utilisation_{name}" for name in devices)]
+    span = ("latency_low_s", "latency_high_s")
+    header = [*_FRONTIER, *span, "max_utilisation", *(f"utilisation_{name}" for name in devices)]
     lines = [
         [
             *_cells(row, _FRONTIER),
+            *row.latency_range_s,
             max(row.utilisation.values(), default=math.nan),
             *(row.utilisation.get(name, 0.0 if row.feasible else math.nan) for name in devices),
         ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
 
-__all__ = ["CategoryRow", "FrontierRow", "LoadRow", "ReportData", "StepRow", "SummaryRow"]
+__all__ = ["BaselineRow", "CategoryRow", "FrontierRow", "LoadRow", "ReportData", "StepRow", "SummaryRow"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class FrontierRow:
         experts, devices: the subset and the devices that it switches on.
         score: realised on held-out queries.
         energy_j, latency_s: means of the routed queries (idle included in the energy).
-        utilisation: device → ρ; 1 or more is overloaded.
+        utilisation: device or shared link → ρ; 1 or more is overloaded.
         best_single: name of the best single expert able to serve every category ('' where none is).
         best_single_score, lookup_score, family_oracle_score: held-out scores under the same budget, each
             with the subset it chose itself; NaN where there is none (no families known, say).
@@ -61,6 +61,8 @@ class FrontierRow:
         score_half_width: half of the 95 % interval of ``score``, 1.96 standard errors over held-out queries.
         prices: device → what a busy second costs in routing, in score; empty where no device is too busy.
         load_loss: held-out score that these prices cost.
+        latency_range_s: where the mean latency lies if each device is as fast or as slow as nine in ten published
+            speeds of its kind; NaN where some device was not compared.
     """
 
     budget: str
@@ -84,6 +86,7 @@ class FrontierRow:
     score_half_width: float = float("nan")
     prices: Mapping[str, float] = field(default_factory=dict)
     load_loss: float = 0.0
+    latency_range_s: tuple[float, float] = (float("nan"), float("nan"))
 
     @property
     def feasible(self) -> bool:
@@ -92,7 +95,7 @@ class FrontierRow:
 
     @property
     def overloaded(self) -> tuple[str, ...]:
-        """Devices with ρ ≥ 1."""
+        """Devices and links with ρ ≥ 1."""
         return tuple(name for name, rho in self.utilisation.items() if rho >= 1)
 
 
@@ -107,6 +110,27 @@ class SummaryRow:
     utilisation: float
     experts: tuple[str, ...]
     note: str = ""
+
+
+@dataclass(frozen=True)
+class BaselineRow:
+    """One way to choose a subset and to route in it, under one budget, judged on held-out queries.
+
+    Args:
+        baseline: its name.
+        budget: of the presets, or the chosen one.
+        score, energy_j, latency_s: means over the queries, and over the subsets where there are several.
+        experts: the subset; empty where there are several.
+        subsets: how many.
+    """
+
+    baseline: str
+    budget: str
+    score: float
+    energy_j: float
+    latency_s: float
+    experts: tuple[str, ...]
+    subsets: int = 1
 
 
 @dataclass(frozen=True)
@@ -161,6 +185,7 @@ class ReportData:
         tariff: ``usd_per_kwh`` and ``co2_g_per_kwh``, assumed.
         steps: what a little more of each limit would buy; empty where nothing, or for utilities that are not
             monotone.
+        baselines: MoE² and what the paper compares it with, under each preset and the chosen budget.
         calibration: expert → (mean predicted, mean realised) held-out score.
         provenance: what made the figures: source, licence, hashes, seeds, versions, command.
         notes: sentences that must stand beside the figures (assumed output lengths, budgets are on means, …).
@@ -183,6 +208,7 @@ class ReportData:
     load: tuple[LoadRow, ...]
     tariff: Mapping[str, float]
     steps: tuple[StepRow, ...]
+    baselines: tuple[BaselineRow, ...]
     calibration: Mapping[str, tuple[float, float]]
     provenance: Mapping[str, str]
     notes: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ __all__ = [
     "listing",
     "load_text",
     "quantity",
+    "range_text",
     "rho",
     "running_text",
     "score",
@@ -70,6 +71,19 @@ def quantity(value: float, unit: str) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f} {unit}"
     return f"{value:.3g} {unit}"
+
+
+def range_text(ends: tuple[float, float], unit: str) -> str:
+    """What a figure may come to; empty where that is not known.
+
+    Example:
+        >>> range_text((7.204, 14.91), "s"), range_text((float("nan"), 1.0), "s")
+        ('7.2 to 14.9 s', '')
+    """
+    low, high = ends
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    return f"{quantity(low, '').strip()} to {quantity(high, unit)}"
 
 
 def interval(at: float, half_width: float) -> str:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
 from moe2_pl.report import _format, _view
+from moe2_pl.report._baselines_figure import baselines_panel
 from moe2_pl.report._certificate_figure import certificate_panel
 from moe2_pl.report._data import ReportData
 from moe2_pl.report._deployment_figures import (
@@ -60,6 +61,7 @@ def panels(data: ReportData) -> dict[str, Panel]:
     makers = (
         frontier_panel,
         map_panel,
+        baselines_panel,
         category_panel,
         routing_panel,
         utilisation_panel,
@@ -84,6 +86,7 @@ def _environment() -> Environment:
         "signed": _format.signed,
         "quantity": _format.quantity,
         "limit": _format.limit,
+        "range": _format.range_text,
         "rho": _format.rho,
         "status": _format.status_text,
         "budget": _format.budget_text,

@@ -20,7 +20,7 @@ from moe2_pl.selection._solution import Solution
 from moe2_pl.selection._solve import solve
 from moe2_pl.selection._steps import Step, next_step
 from moe2_pl.selection._sweep import sweep
-from moe2_pl.selection._utilities import FacilityLocation, MixtureLikelihood, TopK
+from moe2_pl.selection._utilities import FacilityLocation, MixtureLikelihood, TopK, Utility
 from moe2_pl.selection._verify import Verification, verify
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "Solution",
     "Step",
     "TopK",
+    "Utility",
     "Verification",
     "budget_range",
     "explain_infeasible",
