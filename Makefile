@@ -12,7 +12,7 @@ train: $(VENV)/.core
 	$(BIN)/python train.py expert_pool=jetson_mix
 
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

@@ -14,6 +14,13 @@ from moe2_pl.cli import evaluate, run, train
 ROOT = Path(__file__).parents[2]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes one runs the main job and all tests that look at it."""
+    for item in items:
+        if "main_job" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("main_job"))
+
+
 @dataclass(frozen=True)
 class MainJob:
     """A finished run: its folder and what it printed."""

