@@ -243,6 +243,13 @@ def test_the_gate_serves_the_fleet_of_placements_unchanged(main_job):
         boxes = [setting.pool.devices[setting.pool.device_names.index(d)].box for d in row.devices]
         assert len(set(boxes)) == len(boxes)
         assert row.score > row.lookup_score
+        # Of placements that are worth the same the one with the fewest joules stands for the model.
+        problem, budget = setting.baselines["lookup"].problem, setting.budgets[row.budget]
+        model = row.best_single.split("@")[0]
+        twins = [n for n in setting.pool.names if n.startswith(f"{model}@")]
+        worth = {n: (-problem.value([n], budget), problem.joules([n], budget)) for n in twins}
+        assert min(worth, key=lambda n: worth[n]) == row.best_single
+    assert len(result.calibration) == 9
 
 
 def test_baselines_keep_the_budget_and_none_plans_better(main_job):

@@ -114,3 +114,25 @@ def test_utilisation_counts_only_the_device_that_answers():
     busy_s = np.array([[1.0, 9.0], [9.0, 4.0]])
     rho = utilisation(busy_s, np.array([0, 1]), np.array([0, 1]), 2, queries_per_s=0.5)
     assert rho.tolist() == [0.25, 1.0]
+
+
+@given(
+    idle=st.floats(1, 50),
+    reading=st.floats(0, 200),
+    writing=st.floats(0, 200),
+    prompt=st.integers(0, 3000),
+    output=st.integers(0, 500),
+)
+def test_energy_is_the_integral_of_power_above_idle(
+    idle: float, reading: float, writing: float, prompt: int, output: int
+):
+    pool = one({"idle_w": idle, "active_w": idle + reading, "decode_w": idle + writing})
+    costs = roofline_costs(pool, np.array([prompt]), np.array([[float(output)]]))
+    until = busy(pool, prompt, 0)
+    time_s = np.linspace(0, costs.busy_s[0, 0], 4001)
+    middle = (time_s[1:] + time_s[:-1]) / 2
+    power_w = np.where(middle < until, idle + reading, idle + writing)
+    integral_j = float(((power_w - idle) * np.diff(time_s)).sum())
+    # The step between reading and writing falls inside one of the 4,000 slices.
+    slack = (reading + writing) * costs.busy_s[0, 0] / 4000
+    assert costs.energy_j[0, 0] == pytest.approx(integral_j, abs=slack + 1e-9)

@@ -320,7 +320,13 @@ def _calibration(
     if not gate.objective.independent:
         return {}
     predicted, realised = router.rank.mean(0), held_out.score.mean(0)
-    return {n: (float(predicted[j]), float(realised[j])) for j, n in enumerate(setting.pool.names)}
+    models = [expert.model_id for expert in setting.pool.experts]
+    # One entry for each model: the gate knows no placements, and what one loses by its precision is assumed.
+    return {
+        name if models.count(model) == 1 else model: (float(predicted[j]), float(realised[j]))
+        for j, (name, model) in enumerate(zip(setting.pool.names, models, strict=True))
+        if models.index(model) == j
+    }
 
 
 def _provenance(setting: Setting, gate: GatingModule) -> dict[str, str]:

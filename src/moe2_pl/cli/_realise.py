@@ -220,10 +220,13 @@ class HeldOut:
 
 
 def best_single(problem: SelectionProblem, budget: Budget) -> int | None:
-    """The expert with the largest planned value of those feasible alone; None where none is."""
-    values = [problem.value([j], budget) for j in range(problem.n_experts)]
-    best = int(np.argmax(values))
-    return best if np.isfinite(values[best]) else None
+    """The expert with the largest planned value of those feasible alone; None where none is.
+
+    Placements of one model are worth the same; of these the one with the fewest joules.
+    """
+    alone = [(-problem.value([j], budget), problem.joules([j], budget), j) for j in range(problem.n_experts)]
+    least, _, best = min(alone)
+    return best if np.isfinite(least) else None
 
 
 def _mean(values: Floats) -> float:

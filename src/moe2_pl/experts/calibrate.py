@@ -1,6 +1,7 @@
 """Calibrate the cost model on the device at hand, and write it down as a file for ``conf/device/``.
 
-    python -m moe2_pl.experts.calibrate HuggingFaceTB/SmolLM2-135M-Instruct --out conf/device/mine.yaml
+    python -m moe2_pl.experts.calibrate HuggingFaceTB/SmolLM2-135M-Instruct \\
+        --idle-w 20 --active-w 65 --out conf/device/mine.yaml
 
 Peak arithmetic and bandwidth are measured with a large matrix product and a large array, prompts and written tokens
 with the models, and MFU, MBU and the overhead of a layer fitted to them. Every point is also predicted by a fit to the

@@ -186,7 +186,7 @@ class ReportData:
         steps: what a little more of each limit would buy; empty where nothing, or for utilities that are not
             monotone.
         baselines: MoE² and what the paper compares it with, under each preset and the chosen budget.
-        calibration: expert → (mean predicted, mean realised) held-out score.
+        calibration: expert, or model where it has several placements → (mean predicted, mean realised) held-out score.
         provenance: what made the figures: source, licence, hashes, seeds, versions, command.
         notes: sentences that must stand beside the figures (assumed output lengths, budgets are on means, …).
         timings_s: stage → seconds.
