@@ -79,3 +79,9 @@ def test_what_load_does_is_said(data: ReportData) -> None:
     text = " ".join(printed(replace(data, chosen=priced)).split())
     assert "in score a second: orin_a 0.012; that changes the held-out score by −0.004" in text
     assert "breaks" not in printed(replace(data, load=()))
+
+
+def test_how_far_the_latency_may_be_off_is_said_where_it_is_known(data: ReportData) -> None:
+    assert "As published speeds vary" not in printed(data)
+    known = replace(data, chosen=replace(data.chosen, latency_range_s=(3.21, 6.54)))
+    assert "As published speeds vary, the mean latency is 3.21 to 6.54 s." in " ".join(printed(known).split())

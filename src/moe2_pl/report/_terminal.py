@@ -11,6 +11,7 @@ from moe2_pl.report._format import (
     certificate_text,
     load_text,
     quantity,
+    range_text,
     rho,
     running_text,
     score,
@@ -80,7 +81,9 @@ def _chosen(data: ReportData) -> Text:
     budget = f"Budget {row.budget} ({budget_text(row)})"
     if not row.feasible:
         return Text(f"{budget}: infeasible, no subset meets it.", style="bold red")
+    span = range_text(row.latency_range_s, "s")
     return Text(
         f"{budget}: {len(row.experts)} of {len(data.experts)} experts on {len(row.devices)} of "
         f"{len(data.devices)} devices, score {score(row.score)}, {status_text(row)}."
+        + (f" As published speeds vary, the mean latency is {span}." if span else "")
     )
