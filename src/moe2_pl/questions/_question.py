@@ -23,6 +23,8 @@ class Question:
         label: index of the right option; −1 where there are none.
         answers: accepted answers of a freely written one.
         id: unique; left empty, :func:`numbered` gives ``<hash of text and options>#<occurrence>``.
+        preface: what stands before the text when it is put to an expert, such as worked examples; encoders do not
+            read it.
 
     Raises:
         DataError: a label that is no index of an option, an answer missing, or an empty text.
@@ -36,6 +38,7 @@ class Question:
     label: int = -1
     answers: tuple[str, ...] = ()
     id: str = ""
+    preface: str = ""
 
     def __post_init__(self) -> None:
         if not self.text.strip():

@@ -1,0 +1,185 @@
+"""Questions from files and from Hugging Face datasets."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from moe2_pl.errors import ConfigError, DataError, UnknownNameError
+from moe2_pl.questions._question import Question
+from moe2_pl.questions._rows import Columns, Row, questions_of_rows
+from moe2_pl.questions._task import Task
+
+__all__ = ["datasets_questions", "read_questions"]
+
+_PACKAGE = "package:"
+
+
+def read_questions(
+    path: str | Path,
+    *,
+    task: str | Task,
+    columns: Columns,
+    category: str = "",
+    family: str = "",
+    label_as: str = "auto",
+    where: Mapping[str, Any] | None = None,
+    count: int | None = None,
+    seed: int = 0,
+) -> list[Question]:
+    """Questions from a file of JSON lines, CSV (UTF-8, with a header) or Parquet.
+
+    Args:
+        path: the file; ``package:name/folder/file.jsonl`` for one that an installed package holds.
+        task: the task that asks them, or its name.
+        columns: ``text``, ``options``, ``label``, ``answers``, ``category``, ``family``, ``id`` → column; several
+            columns for ``options``, one an option; a dot reaches into nested values.
+        category: the application of all rows, where no column says it.
+        family: the family of all rows, likewise.
+        label_as: how the label names the right option: its ``index`` from 0, its ``number`` from 1, its ``letter``,
+            its ``text``, or ``auto``: the one of index, letter and text that fits all rows.
+        where: column → value or list of values; other rows are left out.
+        count: how many rows to take at random, in the file's order; None for all.
+        seed: of that choice.
+
+    Raises:
+        ConfigError: a missing file or package, an ending that is none of the three, columns that do not suffice.
+        UnknownNameError: a column that the file lacks.
+        DataError: what cannot be read, with file and row: an empty file, a broken line, an answer that is none of
+            the options, duplicate ids.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "quiz.csv"
+        >>> _ = file.write_text("question,a,b,right\\nWhich is a fruit?,plum,desk,A\\n")
+        >>> columns = {"text": "question", "options": ["a", "b"], "label": "right"}
+        >>> [asked] = read_questions(file, task="quiz", category="assistant", columns=columns)
+        >>> asked.options, asked.label
+        (('plum', 'desk'), 0)
+    """
+    file = _file(str(path))
+    readers = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}
+    if file.suffix not in readers:
+        raise ConfigError(f"questions '{path}' end in '{file.suffix}'; expected {', '.join(readers)}")
+    return questions_of_rows(
+        readers[file.suffix](file),
+        str(path),
+        task=task,
+        columns=columns,
+        category=category,
+        family=family,
+        label_as=label_as,
+        where=where,
+        count=count,
+        seed=seed,
+    )
+
+
+def datasets_questions(
+    path: str,
+    *,
+    task: str | Task,
+    columns: Columns,
+    split: str,
+    name: str | None = None,
+    revision: str | None = None,
+    category: str = "",
+    family: str = "",
+    label_as: str = "auto",
+    where: Mapping[str, Any] | None = None,
+    count: int | None = None,
+    seed: int = 0,
+) -> list[Question]:
+    """Questions from a dataset of the Hugging Face Hub, or from a local folder that ``datasets`` reads.
+
+    Args:
+        path: Hub id or folder, as ``datasets.load_dataset`` takes it.
+        split: ``test``, ``validation[:100]``, …
+        name: the dataset's configuration.
+        revision: branch, tag or commit on the Hub.
+        task, columns, category, family, label_as, where, count, seed: as :func:`read_questions` has them.
+
+    Raises:
+        ConfigError: ``datasets`` is not installed, or cannot load this.
+        UnknownNameError, DataError: as :func:`read_questions`.
+    """
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise ConfigError(
+            f"questions from datasets need the datasets package: pip install 'moe2-pl[experts]' ({error})"
+        ) from error
+    try:
+        table = load_dataset(path, name, split=split, revision=revision)
+    except (ValueError, OSError, KeyError) as error:  # its own errors are kinds of these
+        told = " ".join(str(error).split())
+        raise ConfigError(f"dataset '{path}', split '{split}', cannot be loaded: {told}") from error
+    rows = ((f"dataset '{path}', {split}, row {k}", row) for k, row in enumerate(table))
+    return questions_of_rows(
+        rows,
+        f"dataset '{path}'",
+        task=task,
+        columns=columns,
+        category=category,
+        family=family,
+        label_as=label_as,
+        where=where,
+        count=count,
+        seed=seed,
+    )
+
+
+def _file(path: str) -> Path:
+    file = Path(path)
+    if path.startswith(_PACKAGE):
+        package, _, inside = path.removeprefix(_PACKAGE).partition("/")
+        spec = find_spec(package) if package.isidentifier() else None
+        if spec is None or not spec.submodule_search_locations:
+            raise ConfigError(f"questions '{path}': no package '{package}' is installed")
+        file = Path(spec.submodule_search_locations[0]) / inside
+    if not file.is_file():
+        folder = file.parent
+        known = [p.name for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+        raise UnknownNameError(f"file of questions in {folder}", file.name, known)
+    return file
+
+
+def _json_lines(file: Path) -> Iterator[tuple[str, Row]]:
+    with file.open(encoding="utf-8") as lines:
+        for k, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{file}, line {k}: not JSON ({error})") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{file}, line {k}: holds {line.strip()[:40]!r}; expected an object")
+            yield f"{file}, line {k}", row
+
+
+def _csv(file: Path) -> Iterator[tuple[str, Row]]:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines)
+        for k, row in enumerate(reader, 1):
+            if None in row or None in row.values():
+                raise DataError(
+                    f"{file}, row {k}: has not the header's {len(reader.fieldnames or ())} columns"
+                )
+            yield f"{file}, row {k}", row
+
+
+def _parquet(file: Path) -> Iterator[tuple[str, Row]]:
+    try:
+        from pyarrow import ArrowInvalid
+        from pyarrow.parquet import read_table
+    except ImportError as error:
+        raise ConfigError(f"Parquet files need pyarrow: pip install 'moe2-pl[experts]' ({error})") from error
+    try:
+        table = read_table(file)
+    except ArrowInvalid as error:
+        raise DataError(f"{file}: not a Parquet file ({error})") from error
+    for k, row in enumerate(table.to_pylist(), 1):
+        yield f"{file}, row {k}", row
