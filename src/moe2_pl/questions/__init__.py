@@ -5,7 +5,7 @@ from moe2_pl.questions._harness import lm_eval_questions
 from moe2_pl.questions._question import Question, numbered, unique_questions
 from moe2_pl.questions._request import Choices, Prompt, Request
 from moe2_pl.questions._skills import SKILLS, skill_questions
-from moe2_pl.questions._sources import datasets_questions, read_questions
+from moe2_pl.questions._sources import datasets_questions, read_questions, read_rows
 from moe2_pl.questions._task import Task
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "numbered",
     "questions_from_config",
     "read_questions",
+    "read_rows",
     "skill_questions",
     "unique_questions",
 ]

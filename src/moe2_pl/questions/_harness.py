@@ -64,7 +64,7 @@ def lm_eval_questions(
             raise UnknownNameError("lm_eval task", name, _near(name, manager.all_tasks))
     try:
         loaded = manager.load(names)["tasks"]
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, IndexError) as error:
         told = " ".join(str(error).split())
         raise ConfigError(f"lm_eval tasks {', '.join(names)} cannot be loaded: {told}") from error
     questions: list[Question] = []

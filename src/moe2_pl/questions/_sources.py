@@ -12,7 +12,7 @@ from moe2_pl.questions._question import Question
 from moe2_pl.questions._rows import Columns, Row, questions_of_rows
 from moe2_pl.questions._task import Task
 
-__all__ = ["datasets_questions", "read_questions"]
+__all__ = ["datasets_questions", "read_questions", "read_rows"]
 
 _PACKAGE = "package:"
 
@@ -59,12 +59,8 @@ def read_questions(
         >>> asked.options, asked.label
         (('plum', 'desk'), 0)
     """
-    file = _file(str(path))
-    readers = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}
-    if file.suffix not in readers:
-        raise ConfigError(f"questions '{path}' end in '{file.suffix}'; expected {', '.join(readers)}")
     return questions_of_rows(
-        readers[file.suffix](file),
+        read_rows(path),
         str(path),
         task=task,
         columns=columns,
@@ -129,6 +125,23 @@ def datasets_questions(
         count=count,
         seed=seed,
     )
+
+
+def read_rows(path: str | Path) -> Iterator[tuple[str, Row]]:
+    """Rows of a file of JSON lines, CSV (UTF-8, with a header) or Parquet, each beside its place for messages.
+
+    Args:
+        path: the file; ``package:name/folder/file.jsonl`` for one that an installed package holds.
+
+    Raises:
+        ConfigError: a missing file or package, or an ending that is none of the three.
+        DataError: a row that cannot be read.
+    """
+    file = _file(str(path))
+    readers = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}
+    if file.suffix not in readers:
+        raise ConfigError(f"'{path}' ends in '{file.suffix}'; expected {', '.join(readers)}")
+    return readers[file.suffix](file)
 
 
 def _file(path: str) -> Path:

