@@ -28,8 +28,9 @@ def baseline_rows(
     - *lookup*: its own subset and routing by a table of training means.
     - *greedy*: the gate's routing in the subset of the solver ``greedy``.
     - *random subset*: the gate's routing in random feasible subsets.
-    - *no gate*: MoE²'s subset, every query to an allowed expert at random. A uniform ensemble would need
-      log-probabilities to aggregate; with ``active`` all experts are paid for all the same.
+    - *no gate*: MoE²'s subset, every query to an allowed expert at random.
+    - *uniform ensemble*: all of MoE²'s subset answers, is paid for and waited for, whatever the limits; mean
+      probabilities choose. Only where the outputs hold the options' log-probabilities.
     - *all experts*: the gate's routing with everything deployed, whatever the limits.
 
     Args:
@@ -68,6 +69,9 @@ def baseline_rows(
         if drawn:
             yield row("random subset", name, (), *drawn)
         yield row("no gate", name, best.experts, held_out.at_random(best))
+        together = held_out.ensemble(best)
+        if together is not None:
+            yield row("uniform ensemble", name, best.experts, together)
     yield row("all experts", "unlimited", names, held_out.everything(moe2.rank))
 
 

@@ -158,6 +158,7 @@ def report_data(
             setting.outputs.category[validation],
             setting.max_utilisation,
         ),
+        *_options(setting, test),
     )
     routers = {"moe2": router, **setting.baselines}
     names = [*setting.budgets, *("grid" for _ in setting.grid)]
@@ -312,6 +313,18 @@ def _summary(
         if key in routers:
             yield row(f"{label}, full pool", held_out.everything(routers[key].rank), ("all",))
     yield row("oracle, full pool", held_out.everything(held_out.score), ("all",))
+    together = held_out.ensemble()
+    if together is not None:
+        yield row("uniform ensemble, all answer", together, ("all",))
+
+
+def _options(setting: Setting, rows: Any) -> tuple[Any, Any]:
+    """Probabilities [m, N, K] of options and the right ones [m]; None where some query has none."""
+    outputs = setting.outputs
+    if outputs.log_prob is None or outputs.label is None or (outputs.label[rows] < 0).any():
+        return None, None
+    column = [setting.pool.model_ids.index(expert.model_id) for expert in setting.pool.experts]
+    return np.exp(outputs.log_prob[rows][:, column].astype(np.float64)), outputs.label[rows]
 
 
 def _calibration(

@@ -41,6 +41,9 @@ def outcome_costs(pool: ExpertPool, outputs: ExpertOutputs, tokens_by_family: di
     labels = outputs.cost_label or ("measured",) * len(outputs.experts)
     latency_s = np.asarray(outputs.latency_s, dtype=np.float64)[:, column]
     energy_j = np.asarray(outputs.energy_j, dtype=np.float64)[:, column]
+    # Seconds without joules: whatever answered drew the power of reading a prompt.
+    above_idle_w = np.array([d.active_w - d.idle_w for d in pool.devices])[pool.device_index]
+    energy_j = np.where(np.isnan(energy_j), latency_s * above_idle_w, energy_j)
     none = np.zeros(len(column))
     # Measured from end to end: nothing of the network is added.
     return Costs(

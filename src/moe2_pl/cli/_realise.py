@@ -1,7 +1,7 @@
 """What a plan is really worth: held-out queries routed inside a solution, and the report's row of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -52,6 +52,8 @@ class HeldOut:
         costs: of the n queries.
         planner: pool, category means and constraints.
         pricing: of devices that would be too busy.
+        probability: [n, N, K] of each option, where every query is multiple choice.
+        label: [n] the right option, likewise.
     """
 
     score: Floats
@@ -59,6 +61,8 @@ class HeldOut:
     costs: Costs
     planner: Planner
     pricing: Pricing
+    probability: Floats | None = None
+    label: Ints | None = None
 
     def under_load(self, router: Router, solution: Solution) -> Realised:
         """:meth:`realise` with the router's rank, less the price of every device's busy seconds."""
@@ -88,6 +92,23 @@ class HeldOut:
         chance = np.random.default_rng(0).random((len(self.category), self.score.shape[1]))
         return self.realise(chance, solution)
 
+    def ensemble(self, solution: Solution | None = None) -> Realised | None:
+        """All experts answer every query, and their mean probabilities choose; None without probabilities.
+
+        Args:
+            solution: whose experts; None for all that there are.
+        """
+        if self.probability is None or self.label is None:
+            return None
+        pool, rate = self.planner.pool, self.planner.queries_per_s
+        if solution is None:
+            mask, idle_j = np.ones(len(pool.experts), dtype=bool), pool.all_idle_w / rate
+        else:
+            mask, idle_j = solution.mask, solution.idle_j
+        chosen = self.probability[:, mask].mean(axis=1).argmax(axis=1)
+        got = self._of(np.full(len(self.label), mask.argmax()), idle_j, mask, together=True)
+        return replace(got, score=(chosen == self.label).astype(np.float64))
+
     def everything(self, rank: Floats) -> Realised:
         """Route with all experts deployed and no limit: neither memory nor that of a box one setting is used."""
         mask = np.ones(rank.shape[1], dtype=bool)
@@ -105,11 +126,14 @@ class HeldOut:
         )
         return self._of(np.full(len(self.category), expert), idle_j, mask)
 
-    def _of(self, choice: Ints, idle_j: float, mask: NDArray[np.bool_]) -> Realised:
+    def _of(
+        self, choice: Ints, idle_j: float, mask: NDArray[np.bool_], *, together: bool = False
+    ) -> Realised:
         rows = np.arange(len(choice))
-        if self.planner.energy_model == "active":
+        active = self.planner.energy_model == "active"
+        if active or together:
             # All of S answers every query and the slowest is waited for.
-            energy_j = self.costs.energy_j[:, mask].sum(1)
+            energy_j = self.costs.energy_j[:, mask].sum(1) + (0.0 if active else idle_j)
             latency_s = self.costs.latency_s[:, mask].max(1) + self.planner.join_s[mask.sum()]
             work = [np.full(len(choice), j) for j in np.flatnonzero(mask)]
         else:

@@ -87,7 +87,11 @@ class ExpertConf:
 @dataclass
 class PoolConf:
     name: str = MISSING
-    outputs: str = MISSING
+    outputs: str | None = MISSING
+    questions: list[Any] = field(default_factory=list)
+    models: dict[str, Any] = field(default_factory=dict)
+    encoders: dict[str, str] = field(default_factory=dict)
+    costs: str = "modelled"
     energy_model: str = "deployed"
     output_tokens: dict[str, float] = field(default_factory=dict)
     experts: dict[str, ExpertConf] = field(default_factory=dict)
@@ -111,6 +115,18 @@ class DataConf:
     fractions: list[float] = field(default_factory=list)
     split_seed: int = 0
     batch_size: int = 256
+
+
+@dataclass
+class PrecomputeConf:
+    launcher: str = MISSING
+    store: str = MISSING
+    shard: int = 64
+    force: bool = False
+    address: str | None = None
+    workers: int | None = None
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
 
 
 @dataclass
@@ -235,6 +251,7 @@ class TrainConf:
     expert_pool: PoolConf = field(default_factory=PoolConf)
     traffic: TrafficConf = field(default_factory=TrafficConf)
     data: DataConf = field(default_factory=DataConf)
+    precompute: PrecomputeConf = field(default_factory=PrecomputeConf)
     encoder: EncoderConf = field(default_factory=EncoderConf)
     gate: GateConf = field(default_factory=GateConf)
     objective: ObjectiveConf = field(default_factory=ObjectiveConf)

@@ -20,7 +20,7 @@ __all__ = ["train"]
 
 log = logging.getLogger(__name__)
 
-STAGES = ("precompute", "fit", "evaluate")
+STAGES = ("status", "precompute", "fit", "evaluate")
 # The run folder is new but holds .hydra/ already, which Lightning takes for an earlier run's results;
 # the third is Lightning's own use of torch.
 _EXPECTED_WARNINGS = (
@@ -46,12 +46,13 @@ def train(config: DictConfig) -> float | None:
     from hydra.utils import instantiate
 
     from moe2_pl.cli._certificate import certificate_options
+    from moe2_pl.cli._data import configured_plan, data_module
     from moe2_pl.cli._evaluation import prepare, report_data
     from moe2_pl.cli._outputs import write_results
     from moe2_pl.gate import load_gate
-    from moe2_pl.outputs import ExpertOutputsDataModule
+    from moe2_pl.outputs import plan_status
     from moe2_pl.pool import ExpertPool
-    from moe2_pl.report import log_to_wandb
+    from moe2_pl.report import log_to_wandb, print_status
 
     # Lightning sets its own level when imported; what it tells of absent GPUs helps nobody here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -62,14 +63,13 @@ def train(config: DictConfig) -> float | None:
     folder = Path(config.paths.output_dir)
     certificate = certificate_options(settings)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
-    data = ExpertOutputsDataModule(
-        outputs=config.expert_pool.outputs,
-        encoder=config.encoder.name,
-        experts=pool.model_ids,
-        **settings["data"],
-    )
+    if "status" in config.stages:
+        print_status(plan_status(configured_plan(settings, pool)))
+    if not {*config.stages} - {"status"}:
+        return None
+    data = data_module(settings, pool)
     data.prepare_data()
-    if config.stages == ["precompute"]:
+    if not {*config.stages} - {"status", "precompute"}:
         return None
     setting = prepare(settings, pool, data)
     loggers = []

@@ -1,6 +1,29 @@
-"""Running frozen experts on the device at hand (extra: ``experts``): so far, to calibrate its cost model."""
+"""Running frozen experts (extra: ``experts``): one interface, several backends, meters, and calibration.
 
+Models and libraries are loaded when a backend is first asked.
+"""
+
+from moe2_pl.experts._asking import Record, answer_of, ask
+from moe2_pl.experts._backend import Answer, Backend, Generated, Scored, TooLong
 from moe2_pl.experts._machine import Peaks, measured_peaks
+from moe2_pl.experts._meter import Meter
+from moe2_pl.experts._open import BACKENDS, open_backend
 from moe2_pl.experts._timing import RunningModel, timed_observations
 
-__all__ = ["Peaks", "RunningModel", "measured_peaks", "timed_observations"]
+__all__ = [
+    "BACKENDS",
+    "Answer",
+    "Backend",
+    "Generated",
+    "Meter",
+    "Peaks",
+    "Record",
+    "RunningModel",
+    "Scored",
+    "TooLong",
+    "answer_of",
+    "ask",
+    "measured_peaks",
+    "open_backend",
+    "timed_observations",
+]

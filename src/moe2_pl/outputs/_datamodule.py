@@ -1,10 +1,7 @@
-"""The LightningDataModule over recorded outputs: features and scores of each part of the split.
-
-It holds arrays, not expert models: what is missing is filled by the experts' room before it is loaded.
-"""
+"""The LightningDataModule over outputs: it asks for what is missing, then serves features and scores of each part."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,8 @@ from torch.utils.data import (
 
 from moe2_pl.errors import ConfigError, DataError, UnknownNameError
 from moe2_pl.outputs._container import ExpertOutputs
+from moe2_pl.outputs._filling import precomputed
+from moe2_pl.outputs._plan import OutputPlan
 from moe2_pl.outputs._splits import Split, split_queries
 
 __all__ = [
@@ -93,7 +92,8 @@ class ExpertOutputsDataModule(L.LightningDataModule):
     log-probabilities, of the clipped score, log clip(score, .02, .98), where they do not.
 
     Args:
-        outputs: a shipped name, a folder that :meth:`ExpertOutputs.save` wrote, or the value itself.
+        outputs: a shipped name, a folder that :meth:`ExpertOutputs.save` wrote, the value itself, or the plan of
+            outputs that models have yet to answer.
         encoder: which features of the outputs to use, side by side where joined by ``+``; default all.
         category: ``application`` uses the category as recorded, ``unknown`` hides it from the gate,
             ``family`` makes the task families the categories.
@@ -102,6 +102,7 @@ class ExpertOutputsDataModule(L.LightningDataModule):
         experts: use only these, in this order; default all.
         categories: which categories the features tell apart, as those that a gate was trained on; default the
             outputs' own. A query of another one has none, and a warning names it.
+        precompute: how a plan is filled; default :func:`precomputed` in this process.
 
     Raises:
         UnknownNameError: another category mode, encoder or expert.
@@ -110,7 +111,7 @@ class ExpertOutputsDataModule(L.LightningDataModule):
 
     def __init__(
         self,
-        outputs: str | Path | ExpertOutputs = "jetson_mix",
+        outputs: str | Path | ExpertOutputs | OutputPlan = "jetson_mix",
         encoder: str | None = None,
         category: str = "application",
         split: str = "random",
@@ -119,6 +120,7 @@ class ExpertOutputsDataModule(L.LightningDataModule):
         batch_size: int = 256,
         experts: Sequence[str] | None = None,
         categories: Sequence[str] | None = None,
+        precompute: Callable[[OutputPlan], ExpertOutputs] | None = None,
     ) -> None:
         super().__init__()
         if category not in CATEGORY_MODES:
@@ -126,10 +128,13 @@ class ExpertOutputsDataModule(L.LightningDataModule):
         if batch_size < 1:
             raise ConfigError(f"data.batch_size is {batch_size}; need at least 1")
         self._given = outputs if isinstance(outputs, ExpertOutputs) else None
+        self._plan = outputs if isinstance(outputs, OutputPlan) else None
+        self._precompute = precompute or precomputed
+        where = "" if self._given is not None else str(outputs if self._plan is None else self._plan.folder)
         # Primitives only: the checkpoint stores them, and it is read back without unpickling objects.
         self.save_hyperparameters(
             {
-                "outputs": "" if self._given is not None else str(outputs),
+                "outputs": where,
                 "encoder": encoder,
                 "category": category,
                 "split": split,
@@ -143,7 +148,9 @@ class ExpertOutputsDataModule(L.LightningDataModule):
         self._loaded: tuple[ExpertOutputs, Split, FeatureSpec] | None = None
 
     def prepare_data(self) -> None:
-        """Refuse missing outputs before anything is built on them."""
+        """Have models answer what a plan lacks; refuse missing outputs before anything is built on them."""
+        if self._plan is not None:
+            self._precompute(self._plan)
         if self._given is None:
             find_outputs(self.hparams["outputs"])
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         write_frontier_by_category,
     )
     from moe2_pl.report._html import write_report
+    from moe2_pl.report._precompute import print_fills, print_status
     from moe2_pl.report._terminal import print_summary
     from moe2_pl.report._wandb import log_to_wandb
 
@@ -37,6 +38,8 @@ __all__ = [
     "StepRow",
     "SummaryRow",
     "log_to_wandb",
+    "print_fills",
+    "print_status",
     "print_summary",
     "write_baselines",
     "write_certificate",
@@ -47,6 +50,8 @@ __all__ = [
 
 _HOME = {
     "log_to_wandb": "_wandb",
+    "print_fills": "_precompute",
+    "print_status": "_precompute",
     "print_summary": "_terminal",
     "write_baselines": "_csv",
     "write_certificate": "_csv",

@@ -18,6 +18,7 @@ _ROUTERS = {
         Router("greedy", "#0a9a74", "cross-open", "dash"),
         Router("random subset", "#b08c00", "x", "dot"),
         Router("no gate", "#5aa9dd", "star", "dot"),
+        Router("uniform ensemble", "#8a5a44", "hourglass", "dot"),
         Router("all experts", QUIET, "hexagon", "dot"),
     )
 }
@@ -36,6 +37,9 @@ def baselines_panel(data: ReportData) -> Panel:
         "the baseline can meet, larger for looser ones. Up and to the left is better. All but ‘all experts’ keep the "
         "budgets; ‘random subset’ is the mean of feasible subsets with the gate, ‘no gate’ MoE²'s subset without it."
     )
+    if any(row.baseline == "uniform ensemble" for row in rows):
+        caption = caption.replace("All but ‘all experts’ keep", "All but ‘all experts’ and ‘uniform ensemble’ keep")
+        caption += " In the ‘uniform ensemble’ all of MoE²'s subset answers every query."
     here = {row.baseline: row.score for row in rows if row.budget == data.chosen.budget}
     if "no gate" in here:
         caption += f" Under the chosen budget the gate is worth {signed(here['MoE²'] - here['no gate'])}"

@@ -1,0 +1,68 @@
+"""From a pool's settings of a model to the backend that runs it."""
+
+import inspect
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from moe2_pl.errors import ConfigError, UnknownNameError
+from moe2_pl.experts._backend import Backend
+
+__all__ = ["BACKENDS", "open_backend"]
+
+BACKENDS: dict[str, str] = {
+    "transformers": "moe2_pl.experts._transformers:TransformersBackend",
+    "llama_cpp": "moe2_pl.experts._llama_cpp:LlamaCppBackend",
+    "endpoint": "moe2_pl.experts._endpoint:EndpointBackend",
+    "recorded": "moe2_pl.experts._recorded:RecordedBackend",
+}
+
+
+def open_backend(name: str, settings: Mapping[str, Any]) -> Backend:
+    """The backend of one model; nothing is loaded yet.
+
+    Args:
+        name: of the model, for messages.
+        settings: ``backend``, one of ``BACKENDS`` or ``package.module:Class`` of your own (default
+            ``transformers``), and the arguments of that class.
+
+    Raises:
+        UnknownNameError: another backend, or an argument that it does not have.
+        ConfigError: an argument that is missing, or a class that is no backend.
+
+    Example:
+        >>> open_backend("llama", {"backend": "endpont"})
+        Traceback (most recent call last):
+        moe2_pl.errors.UnknownNameError: unknown backend of model 'llama' 'endpont': did you mean 'endpoint'? Known: \
+endpoint, llama_cpp, recorded, transformers
+    """
+    given = {key: value for key, value in settings.items() if key != "backend"}
+    cls = _class(name, str(settings.get("backend", "transformers")))
+    parameters = {
+        key: parameter
+        for key, parameter in inspect.signature(cls).parameters.items()
+        if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+    }
+    for key in given:
+        if key not in parameters:
+            raise UnknownNameError(f"setting of model '{name}'", str(key), [*parameters, "backend"])
+    lacking = [key for key, p in parameters.items() if p.default is p.empty and key not in given]
+    if lacking:
+        raise ConfigError(f"expert_pool.models.{name} lacks {', '.join(lacking)}")
+    return cls(**given)
+
+
+def _class(name: str, backend: str) -> type[Backend]:
+    where = BACKENDS.get(backend, backend)
+    module, colon, attribute = where.partition(":")
+    if not colon:
+        raise UnknownNameError(f"backend of model '{name}'", backend, BACKENDS)
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"expert_pool.models.{name}.backend '{backend}' cannot be imported: {error}"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise ConfigError(f"expert_pool.models.{name}.backend '{backend}' is no class derived from Backend")
+    return found

@@ -1,0 +1,88 @@
+"""What models have answered: the tables of ``stages=[status]`` and of a precompute, in the terminal."""
+
+import math
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from moe2_pl.outputs import ModelFill, StoreStatus
+from moe2_pl.report._format import quantity
+
+__all__ = ["print_fills", "print_status"]
+
+_WIDTH = 100
+
+
+def print_status(status: StoreStatus, console: Console | None = None) -> None:
+    """Print one line for each model, and what else lies in the store.
+
+    Args:
+        status: of a plan and its store.
+        console: where to print; by default standard output.
+    """
+    out = _sized(console)
+    table = _table("model", "cached", "missing", "other requests", "corrupt shards")
+    for model in status.models:
+        table.add_row(
+            model.model,
+            f"{model.cached:,} of {model.requests:,}",
+            *_counts(model.missing, model.others, model.corrupt),
+        )
+    out.print(table)
+    if status.stale:
+        out.print(
+            f"stale: {status.stale_answers:,} answers ({status.stale_mb:.1f} MB) under {status.stale} other addresses: "
+            "models with other settings, or of other pools"
+        )
+    missing = sum(model.missing for model in status.models)
+    if missing:
+        out.print(f"{missing:,} answers are missing: python train.py stages=[precompute] asks for them")
+    else:
+        out.print(
+            "nothing is missing" + ("" if status.assembled else "; the outputs are not put together yet")
+        )
+
+
+def print_fills(fills: Sequence[ModelFill], console: Console | None = None) -> None:
+    """Print what was asked of each model, how fast it answered and what that took.
+
+    Args:
+        fills: one for each model.
+        console: where to print; by default standard output.
+    """
+    out = _sized(console)
+    table = _table("model", "cached", "asked", "too long", "questions/s", "tokens/s", "seconds", "energy")
+    for fill in fills:
+        rates = (
+            (fill.asked / fill.seconds, fill.tokens / fill.seconds) if fill.seconds else (math.nan, math.nan)
+        )
+        energy = quantity(fill.joules, "J") if fill.asked and math.isfinite(fill.joules) else "not metered"
+        table.add_row(
+            fill.model,
+            *_counts(fill.cached, fill.asked, fill.too_long),
+            *(f"{rate:,.3g}" if math.isfinite(rate) else "" for rate in rates),
+            f"{fill.seconds:,.1f}" if fill.asked else "",
+            energy if fill.asked else "",
+        )
+    out.print(table)
+
+
+def _sized(console: Console | None) -> Console:
+    out = console or Console(highlight=False)
+    if not out.is_terminal or out.width > _WIDTH:
+        out.width = _WIDTH
+    return out
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for heading in others:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _counts(*counts: int) -> list[str]:
+    return [f"{count:,}" if count else "–" for count in counts]
