@@ -83,7 +83,7 @@ def _calibrate(options: argparse.Namespace) -> None:
         raise ConfigError(f"calibrating needs torch ({error})") from error
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     _check(device, options)
-    meter = Meter.of(device)
+    meter = Meter.here(device)
     if meter is None and (options.idle_w is None or options.active_w is None):
         raise ConfigError(
             f"nothing here meters the power of '{device}'; give --idle-w and --active-w, watts at the wall"
