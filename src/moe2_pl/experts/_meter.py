@@ -3,6 +3,7 @@
 A meter sees what its sensors see: a graphics card without its host, a processor's packages, a whole Jetson module.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -146,6 +147,7 @@ def _zeus(device: str | None) -> _Zeus | None:
     card = _card(device)
     if device is not None and card is None:
         return None
+    logging.getLogger("zeus").setLevel(logging.WARNING)
     monitor = ZeusMonitor(
         gpu_indices=None if card is None else [card], cpu_indices=None if card is None else []
     )
@@ -173,7 +175,8 @@ class _Nvml:
 
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        return sum(self._library.nvmlDeviceGetTotalEnergyConsumption(card) for card in self._cards) / 1000
+        millijoules: list[int] = [self._library.nvmlDeviceGetTotalEnergyConsumption(card) for card in self._cards]
+        return sum(millijoules) / 1000
 
 
 def _nvml(device: str | None) -> _Nvml | None:

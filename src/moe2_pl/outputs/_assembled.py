@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.errors import DataError
-from moe2_pl.experts import Generated, Scored, TooLong, answer_of
+from moe2_pl.experts import Generated, Scored, TooLong, answer_of, find_model
 from moe2_pl.outputs._cache import ArrayCache, Arrays, digest
 from moe2_pl.outputs._container import ExpertOutputs
 from moe2_pl.outputs._encoder import encode_mean_pooled
@@ -133,7 +133,7 @@ def _features(plan: OutputPlan) -> dict[str, NDArray[np.float16]]:
     cache = ArrayCache(Path(plan.store.folder) / "features")
     found = {}
     for name, model in plan.encoders.items():
-        address = digest({"encoder": model, "texts": texts})
+        address = digest({"encoder": dict(find_model(model).identity), "texts": texts})
         arrays = cache.get(address, partial(_embedding, texts, model))
         found[name] = arrays["embedding"].astype(np.float16)
     return found

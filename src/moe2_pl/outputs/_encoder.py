@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.errors import ConfigError
+from moe2_pl.experts import find_model
 
 __all__ = ["encode_mean_pooled"]
 
@@ -20,7 +21,7 @@ def encode_mean_pooled(
 
     Args:
         prompts: n texts.
-        model: a folder or a Hub id that ``transformers.AutoModel`` loads.
+        model: as :func:`moe2_pl.experts.find_model` finds it; ``transformers.AutoModel`` loads it.
         max_tokens: longer prompts are truncated for the embedding, not for the count.
         tokens_per_batch: padded tokens per forward pass; prompts are sorted by length to pad little.
 
@@ -28,15 +29,19 @@ def encode_mean_pooled(
         embeddings [n, d] and the untruncated number of tokens of each prompt [n].
 
     Raises:
-        ConfigError: transformers is not installed.
+        ConfigError: transformers is not installed, or there is no such model.
     """
     try:
         import torch
         from transformers import AutoModel, AutoTokenizer
     except ImportError as error:
         raise ConfigError("encoding prompts needs transformers: pip install 'moe2-pl[experts]'") from error
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    network = AutoModel.from_pretrained(model).eval()
+    folder = str(find_model(model).local())
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        network = AutoModel.from_pretrained(folder, use_safetensors=True).eval()
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"encoder '{model}' cannot be loaded: {str(error).splitlines()[0]}") from error
     count = np.array(
         [len(ids) for ids in tokenizer(list(prompts), verbose=False)["input_ids"]], dtype=np.int64
     )

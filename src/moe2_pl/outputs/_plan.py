@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moe2_pl.errors import ConfigError, DataError
-from moe2_pl.experts import Backend, open_backend
+from moe2_pl.experts import Backend, find_model, open_backend
 from moe2_pl.outputs._cache import digest
 from moe2_pl.outputs._store import OutputStore, StoreEntry
 from moe2_pl.questions import Question, Request, Task
@@ -110,7 +110,7 @@ class OutputPlan:
                     asdict(self.tasks[name]) | {"scorer": str(self.tasks[name].scorer)} for name in self.tasks
                 ],
                 "models": {model: dict(self.backend(model).identity) for model in self.models},
-                "encoders": dict(self.encoders),
+                "encoders": {name: dict(find_model(model).identity) for name, model in self.encoders.items()},
                 "measured": self.measured,
             }
         )
