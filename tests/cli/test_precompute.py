@@ -1,4 +1,4 @@
-"""A user's own models through train.py: asked once, reported, resumed, and refused with one line where that cannot be."""
+"""One's own models through train.py: asked once, reported, resumed, and refused with one line where that cannot be."""
 
 import sys
 from pathlib import Path
