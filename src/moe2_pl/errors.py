@@ -11,11 +11,13 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "EndpointError",
     "InfeasibleBudgetError",
     "IntegrityError",
     "MoE2Error",
     "PoolError",
     "ProblemError",
+    "StoreError",
     "UnknownNameError",
     "closest",
 ]
@@ -55,6 +57,14 @@ class DataError(MoE2Error):
 
 class IntegrityError(DataError):
     """A file that is truncated, altered, or not of the expected format."""
+
+
+class StoreError(DataError):
+    """A store of outputs that cannot be read or written; what was finished is kept."""
+
+
+class EndpointError(MoE2Error):
+    """A server that gives no usable answer, however often it is asked."""
 
 
 class CheckpointError(MoE2Error):
