@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from moe2_pl.questions import Choices, Prompt
@@ -18,11 +18,13 @@ class Scored:
         log_prob: K sums over the option's tokens of log p(token given all before), natural logarithm.
         tokens: K numbers of tokens.
         prompt_tokens: tokens of the context.
+        prefill_s: the request's share of the seconds that its batch took; None where the backend cannot tell.
     """
 
     log_prob: tuple[float, ...]
     tokens: tuple[int, ...]
     prompt_tokens: int
+    prefill_s: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,15 @@ class Generated:
         text: without the prompt and without the stop text.
         tokens: written ones, the one that ended the answer included.
         prompt_tokens: tokens of the prompt.
+        prefill_s, decode_s: the answer's share of the seconds that its batch took to read and to write; None where
+            the backend cannot tell.
     """
 
     text: str
     tokens: int
     prompt_tokens: int
+    prefill_s: float | None = field(default=None, compare=False)
+    decode_s: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
