@@ -152,9 +152,7 @@ def units(q: Question) -> str:
 def weekdays(q: Question) -> str:
     day = DAYS.index(re.search("|".join(DAYS), q.text)[0])
     numbers = list(map(int, re.findall(r"\d+", q.text)))
-    by = numbers[0] if " in " in q.text else -numbers[0]
-    if "Today" not in q.text:
-        by = numbers[1] - numbers[0]
+    by = numbers[0] * (-1 if " ago" in q.text else 1) if len(numbers) == 1 else numbers[1] - numbers[0]
     return DAYS[(datetime.date(2024, 1, 1) + datetime.timedelta(7000 + day + by)).weekday()]
 
 
@@ -240,7 +238,7 @@ def digest(questions: list[Question]) -> str:
     return sha256("\n".join(lines).encode()).hexdigest()
 
 
-DIGEST = "0dfa886643c38f2b314ac5936f1fb63f8ddb1a47c69dd698e38f0932aebbc740"
+DIGEST = "b18719262ac261e3077591ebf8da9fbf1726165db41f5c0b44742da38004326b"
 
 
 def test_skills_are_dealt_out_in_turn_as_often_as_asked():

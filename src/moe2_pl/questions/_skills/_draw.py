@@ -70,9 +70,9 @@ def skill_questions(
     Example:
         >>> [asked] = skill_questions({"weekdays": 1}, seed=0, category="planner")
         >>> asked.text
-        '22 September is a Friday. Which weekday is 17 September of that year?'
+        'The visit of Elena is 5 days after Friday. Which weekday is that?'
         >>> asked.options[asked.label]
-        'Sunday'
+        'Wednesday'
     """
     if part not in _PARTS:
         raise UnknownNameError("part of the questions", part, _PARTS)

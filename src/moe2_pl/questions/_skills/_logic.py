@@ -39,15 +39,11 @@ def _word(truth: bool) -> str:
 
 
 def _expression(stream: Stream, values: dict[str, bool]) -> tuple[str, bool]:
-    """Two or three of the values, joined; how it is written and whether it holds."""
-    names = stream.sample(tuple(values), stream.between(2, 3))
-    text, value = _literal(stream, names[0], values)
-    for k, name in enumerate(names[1:]):
-        more, its = _literal(stream, name, values)
-        joint = stream.choice(("and", "or"))
-        value = (value and its) if joint == "and" else (value or its)
-        text = f"({text}) {joint} {more}" if k else f"{text} {joint} {more}"
-    return text, value
+    """Two of the values, joined; how it is written and whether it holds."""
+    one, other = (_literal(stream, name, values) for name in stream.sample(tuple(values), 2))
+    if stream.below(2):
+        return f"{one[0]} and {other[0]}", one[1] and other[1]
+    return f"{one[0]} or {other[0]}", one[1] or other[1]
 
 
 def _literal(stream: Stream, name: str, values: dict[str, bool]) -> tuple[str, bool]:

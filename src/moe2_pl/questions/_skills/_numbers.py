@@ -99,7 +99,7 @@ _NUMERALS = (
 
 def roman(stream: Stream) -> Drawn:
     """The number that a Roman numeral stands for, or the numeral of a number."""
-    number = stream.between(40, 899)
+    number = stream.between(40, 2899)
     wrong = numbers_near(stream, number, stream.choice((1, 2, 4)), stream.choice((10, 20, 5)))
     if stream.below(2):
         ask = stream.choice(("Which number is the Roman numeral {}?", "What does {} mean in Roman numerals?"))

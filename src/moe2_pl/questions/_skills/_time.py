@@ -1,41 +1,43 @@
 """Skills about time: weekdays and the clock."""
 
 from moe2_pl.questions._skills._options import Drawn, numbers_near
+from moe2_pl.questions._skills._words import NAMES
 from moe2_pl.questions._stream import Stream
 
 __all__ = ["DAYS", "clock", "weekdays"]
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-# months that differ in length from year to year are left out
-_MONTHS = {
-    "January": 31, "March": 31, "April": 30, "May": 31, "June": 30, "July": 31, "August": 31, "September": 30,
-    "October": 31, "November": 30, "December": 31,
-}  # fmt: skip
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+_EVENTS = ("concert", "course", "exam", "interview", "match", "meeting", "party", "trip", "visit", "wedding")
 
 
 def weekdays(stream: Stream) -> Drawn:
     """The weekday some days before or after another one."""
-    first, kind = stream.below(7), stream.below(3)
+    first, name, event = stream.below(7), stream.choice(NAMES), stream.choice(_EVENTS)
+    kind, days = stream.below(4), stream.between(2, 13)
     if kind == 0:
-        days = stream.between(2, 60)
-        text = f"Today is {DAYS[first]}. Which weekday is it in {days} days?"
+        text = f"Today is {DAYS[first]}, and {name}'s {event} is in {days} days. On which weekday is it?"
     elif kind == 1:
-        days = -stream.between(2, 60)
-        text = f"Today is {DAYS[first]}. Which weekday was it {-days} days ago?"
+        days, ago = -days, days
+        text = f"Today is {DAYS[first]}, and {name}'s {event} was {ago} days ago. On which weekday was it?"
+    elif kind == 2:
+        text = f"The {event} of {name} is {days} days after {DAYS[first]}. Which weekday is that?"
     else:
-        month = stream.choice(tuple(_MONTHS))
-        date, other = stream.sample(range(1, _MONTHS[month] + 1), 2)
-        days = other - date
-        text = f"{date} {month} is a {DAYS[first]}. Which weekday is {other} {month} of that year?"
+        month = stream.choice(_MONTHS)
+        date = stream.between(1, 28 - days)
+        text = f"{date} {month} is a {DAYS[first]}. {name}'s {event} is on {date + days} {month}. On which weekday?"
     right = DAYS[(first + days) % 7]
-    one, other_, third = stream.sample([day for day in DAYS if day != right], 3)
-    return Drawn(text, right, (one, other_, third))
+    one, other, third = stream.sample([day for day in DAYS if day != right], 3)
+    return Drawn(text, right, (one, other, third))
 
 
 def clock(stream: Stream) -> Drawn:
     """The time some hours and minutes before or after another one, on a 24-hour clock."""
     start, later = 5 * stream.below(288), stream.below(2)
-    minutes = 5 * stream.between(3, 70)
+    minutes = 5 * stream.between(2, 34)
     right = (start + minutes if later else start - minutes) % 1440
     hours, rest = divmod(minutes, 60)
     amount = f"{minutes} minutes" if stream.below(2) or not hours else _spoken(hours, rest)
