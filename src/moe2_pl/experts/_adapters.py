@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.experts._model_files import ModelFiles, closest_folder, digest_of, first_line, is_hub_id
+from moe2_pl.experts._model_files import (
+    PACKAGE,
+    ModelFiles,
+    closest_folder,
+    digest_of,
+    first_line,
+    is_hub_id,
+    package_folder,
+)
 
 __all__ = ["BASE_KEY", "AdapterFiles", "find_adapter"]
 
@@ -112,12 +120,12 @@ class AdapterFiles:
 
 
 def find_adapter(adapter: str) -> AdapterFiles:
-    """The adapter in a folder.
+    """The adapter in a folder, or in one of a Python package: ``package:NAME/FOLDER``.
 
     Raises:
         ConfigError: no such folder, no adapter in it, or weights that are a pickle.
     """
-    folder = Path(adapter).expanduser()
+    folder = package_folder(adapter) if adapter.startswith(PACKAGE) else Path(adapter).expanduser()
     if not folder.is_dir():
         raise ConfigError(f"adapter '{adapter}': there is no such folder{closest_folder(folder)}")
     if not (folder / _CONFIG).is_file():

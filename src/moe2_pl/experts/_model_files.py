@@ -25,9 +25,10 @@ __all__ = [
     "find_model",
     "first_line",
     "is_hub_id",
+    "package_folder",
 ]
 
-_PACKAGE = "package:"
+PACKAGE = "package:"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _PICKLES = (".bin", ".pt", ".pth", ".pkl")
@@ -101,8 +102,8 @@ def find_model(
     Raises:
         ConfigError: a model or a file that is not there, or a folder that holds only pickles.
     """
-    if model.startswith(_PACKAGE):
-        folder = _package_folder(model)
+    if model.startswith(PACKAGE):
+        folder = package_folder(model)
     elif Path(model).expanduser().is_dir():
         folder = Path(model).expanduser()
     elif Path(model).is_file():
@@ -146,14 +147,18 @@ def _gguf_of(model: str, folder: Path, file: str | None, allow_pickle: bool) -> 
     raise ConfigError(f"model '{model}' holds no weights: neither safetensors nor GGUF")
 
 
-def _package_folder(model: str) -> Path:
-    """The package's own folder, or the one that its parts were assembled into."""
-    name, _, inside = model.removeprefix(_PACKAGE).partition("/")
+def package_folder(model: str) -> Path:
+    """The folder of ``package:NAME``, one in it, or the one that the package's parts were assembled into.
+
+    Raises:
+        ConfigError: no such package or folder, or one without weights.
+    """
+    name, _, inside = model.removeprefix(PACKAGE).partition("/")
     name = name.replace("-", "_")
     spec = find_spec(name) if name.isidentifier() else None
     if spec is None or spec.origin is None:
         close = closest(name, packages_distributions())
-        hint = f"did you mean '{_PACKAGE}{close}'?" if close else f"pip install {name.replace('_', '-')}"
+        hint = f"did you mean '{PACKAGE}{close}'?" if close else f"pip install {name.replace('_', '-')}"
         raise ConfigError(f"model '{model}': no Python package '{name}' is installed; {hint}")
     folder = Path(spec.origin).parent / inside
     if not folder.is_dir():
