@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 CHAT = (
@@ -13,13 +13,15 @@ CHAT = (
 )
 
 
-def tokenizer(chat_template: str | None = CHAT) -> PreTrainedTokenizerFast:
-    """One token for each byte; ``<s>`` begins and ``</s>`` ends a text."""
+def tokenizer(chat_template: str | None = CHAT, begins: bool = False) -> PreTrainedTokenizerFast:
+    """One token for each byte; ``<s>`` may begin a text by itself, as Gemma's tokens do, and ``</s>`` ends one."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {symbol: k for k, symbol in enumerate(["<s>", "</s>", *alphabet])}
     bytes_ = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     bytes_.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytes_.decoder = decoders.ByteLevel()
+    if begins:
+        bytes_.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
     found = PreTrainedTokenizerFast(tokenizer_object=bytes_, bos_token="<s>", eos_token="</s>")
     found.chat_template = chat_template
     return found
@@ -46,10 +48,12 @@ def llama(seed: int = 0, **settings: Any) -> LlamaForCausalLM:
     return LlamaForCausalLM(config).eval()
 
 
-def save(folder: Path, seed: int = 0, chat_template: str | None = CHAT, **settings: Any) -> Path:
+def save(
+    folder: Path, seed: int = 0, chat_template: str | None = CHAT, begins: bool = False, **settings: Any
+) -> Path:
     """A folder with such a model and its tokenizer."""
     llama(seed, **settings).save_pretrained(folder)
-    tokenizer(chat_template).save_pretrained(folder)
+    tokenizer(chat_template, begins).save_pretrained(folder)
     return folder
 
 

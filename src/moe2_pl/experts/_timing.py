@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from moe2_pl.errors import ConfigError
+from moe2_pl.experts._bases import load_model
 from moe2_pl.experts._machine import median_seconds
+from moe2_pl.experts._model_files import find_model
 from moe2_pl.pool import Expert, Observation, architecture
 
 __all__ = ["RunningModel", "timed_observations"]
@@ -36,7 +38,7 @@ class RunningModel:
         """Load a model whose weights are safetensors, or the GGUF file of that name in its folder.
 
         Args:
-            model: a Hub id or a folder.
+            model: a Hub id, a folder, or ``package:NAME`` for one that a Python package holds.
             device: a torch device.
             dtype: the torch type to compute in; a GGUF file is unpacked to it.
             gguf_file: name of the file.
@@ -45,24 +47,11 @@ class RunningModel:
             ConfigError: transformers is not installed, or the model cannot be loaded.
             UnknownNameError: an architecture whose costs are not known.
         """
-        try:
-            from transformers import AutoModelForCausalLM
-        except ImportError as error:
-            raise ConfigError(
-                f"running a model needs transformers: pip install 'moe2-pl[experts]' ({error})"
-            ) from error
-        how = {"use_safetensors": True} if gguf_file is None else {"gguf_file": gguf_file}
-        if Path(model).is_dir() and gguf_file is not None and not (Path(model) / gguf_file).is_file():
-            files = sorted(file.name for file in Path(model).glob("*.gguf"))
-            raise ConfigError(f"{model} holds no {gguf_file}; its GGUF files: {', '.join(files) or 'none'}")
-        try:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(model, dtype=dtype, **how)
-            loaded.to(device)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"model '{model}' cannot be loaded: {str(error).splitlines()[0]}") from error
+        files = find_model(model, gguf_file)
+        loaded, _ = load_model(files, str(dtype).removeprefix("torch."), device)
         bits = 8 * loaded.lm_head.weight.element_size()
         figures = architecture(loaded.config.to_dict())
-        name = Path(gguf_file or model).stem
+        name = Path(files.gguf or model).stem
         return cls(loaded, Expert(name, device, bits=bits, kv_bits=bits, **figures), device)
 
 
