@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tests import smollm2
 from tests.experts.servers import Proxy, Status, llama_cpp_server, running
@@ -192,6 +192,19 @@ def tokenised(draw):
     return context, option, raw, spans, values, count
 
 
+# Which of the last two characters the tokens without text are of cannot be told here.
+@example(
+    (
+        "a日日日",
+        "日",
+        "a日日日日x".encode(),
+        [(0, 7), (7, 10), (10, 12), (12, 13), (13, 14)],
+        [-1.0, -2.0, -3.0, -4.0, -5.0],
+        2,
+    ),
+    "without offsets",
+)
+@settings(deadline=None)
 @given(tokenised(), st.sampled_from(["older", "newer", "without offsets", "begin-of-text token"]))
 def test_wherever_characters_and_tokens_meet_the_options_tokens_are_counted(case, form):
     context, option, raw, spans, values, count = case

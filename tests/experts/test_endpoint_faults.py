@@ -12,7 +12,7 @@ from email.utils import format_datetime
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import smollm2
 from tests.experts.servers import Cut, Fault, Garbled, Hang, Proxy, Status, llama_cpp_server, running
@@ -54,7 +54,7 @@ def faults(proxy: Proxy) -> Counter[str]:
         Status(429),
         Status(500),
         Status(503, body="<html>no such luck</html>"),
-        Hang(2.5),
+        Hang(4.5),
         Cut(),
         Garbled(),
         Garbled(body="<html>a gateway's page</html>"),
@@ -63,7 +63,7 @@ def faults(proxy: Proxy) -> Counter[str]:
 )
 def test_after_a_fault_a_request_is_put_once_more_and_no_other(small_server, answers, fault: Fault):
     with Proxy(small_server.url, lambda n, path: fault if n in (0, 4) else None) as proxy:
-        mine = backend(proxy.url, small_server.model, timeout_s=2.0 if isinstance(fault, Hang) else 60.0)
+        mine = backend(proxy.url, small_server.model, timeout_s=4.0 if isinstance(fault, Hang) else 60.0)
         assert mine.generate(PROMPTS) == answers
     assert len(proxy.posts) == len(PROMPTS) + 2
     assert asked(proxy) == Counter(prompt.text for prompt in PROMPTS) + faults(proxy)
@@ -114,7 +114,7 @@ def test_a_server_that_never_answered_is_given_up_after_the_retries():
     with pytest.raises(
         EndpointError, match=r"/v1/models: connection refused; tried 3 times in \d s \(retries=2"
     ):
-        backend("http://127.0.0.1:9/v1", "small", retries=2, patience_s=300.0).generate(PROMPTS)
+        backend("http://127.0.0.1:9/v1", "small", retries=2, patience_s=20.0).generate(PROMPTS)
 
 
 def test_an_unknown_host_is_told_at_once():
@@ -196,12 +196,13 @@ def test_no_more_requests_than_allowed_are_under_way_at_once_and_nothing_is_left
         for _ in range(2):
             with pytest.raises(ConfigError):
                 mine.generate([Prompt(f"{n}") for n in range(32)])
-        before = (me.num_threads(), me.num_fds())
+        threads, files = me.num_threads(), me.num_fds()
         for _ in range(4):
             with pytest.raises(ConfigError):
                 mine.generate([Prompt(f"{n}") for n in range(32)])
         time.sleep(0.5)
-        assert (me.num_threads(), me.num_fds()) <= before
+        assert me.num_threads() <= threads
+        assert me.num_fds() <= files
     assert most == 4
 
 
@@ -222,17 +223,20 @@ def test_an_interrupt_ends_the_wait_for_a_hanging_server():
     assert stderr.decode().strip().endswith("KeyboardInterrupt")
 
 
+@settings(deadline=None)
 @given(seconds=st.floats(0, 1e6))
 def test_a_pause_in_seconds_is_read_as_given(seconds: float):
     assert retry_after_s(str(seconds)) == seconds
 
 
+@settings(deadline=None)
 @given(seconds=st.integers(-1000, 100_000))
 def test_a_pause_until_a_date_is_the_time_until_then(seconds: int):
     at = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
-    assert retry_after_s(at) == pytest.approx(max(0, seconds), abs=2)
+    assert retry_after_s(at) == pytest.approx(max(0, seconds), abs=5)
 
 
+@settings(deadline=None)
 @given(text=st.text())
 def test_whatever_stands_in_the_header_is_no_negative_pause(text: str):
     found = retry_after_s(text)

@@ -1,6 +1,7 @@
 """Getting to know an OpenAI-compatible server: its address, whether it has the model, and why it refuses."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ COMPLETIONS, CHAT = "/completions", "/chat/completions"
 # What a server answers to a path that it does not have.
 _NO_PATH = {404, 405, 501}
 _KEY = {401, 403}
+# Of a long list of models the nearest are named.
+_NAMED = 12
 
 
 def address(base_url: str) -> str:
@@ -70,7 +73,8 @@ async def meet(calls: Calls, model: str, check: bool) -> None:
     models = found if isinstance(found, Sequence) else []
     names = [str(model["id"]) for model in models if isinstance(model, Mapping) and "id" in model]
     if check and names and model not in names and f"{model}:latest" not in names:
-        unknown = UnknownNameError(f"model of {calls.url}", model, names)
+        near = get_close_matches(model, names, _NAMED, cutoff=0.0)
+        unknown = UnknownNameError(f"model of {calls.url}", model, near)
         raise ConfigError(f"{unknown}; check_model=False if it has models that it does not list") from unknown
 
 
