@@ -1,6 +1,7 @@
 """From a configuration to the DataModule: recorded outputs, or a plan of what models have yet to answer."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,10 +50,15 @@ def data_module(settings: Mapping[str, Any], pool: ExpertPool) -> ExpertOutputsD
     plan = None if recorded is not None and not anew else configured_plan(settings, pool)
 
     def ask(plan: OutputPlan) -> ExpertOutputs:
+        if not sys.stderr.isatty():
+            # Bars of every file that is loaded would fill a log; read when the library is first imported.
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         with _workers(settings["precompute"]) as workers:
             outputs = precomputed(plan, workers, _watch, print_fills, anew=anew)
         if anew and recorded is not None:
             _compare(outputs, recorded)
+        if settings["precompute"]["save"] is not None:
+            log.info("outputs: %s", outputs.save(settings["precompute"]["save"]))
         return outputs
 
     return ExpertOutputsDataModule(

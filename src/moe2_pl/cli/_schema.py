@@ -122,6 +122,7 @@ class PrecomputeConf:
     launcher: str = MISSING
     store: str = MISSING
     shard: int = 64
+    save: str | None = None
     force: bool = False
     address: str | None = None
     workers: int | None = None
