@@ -213,7 +213,11 @@ def _keep(model: Any, optimiser: Any, recipe: Recipe, step: int, folder: Path) -
     partial = folder / f"{_CHECKPOINT}.part"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    state = {"adapter": get_peft_model_state_dict(model), "optimiser": optimiser.state_dict(), "step": step}
+    state = {
+        "adapter": get_peft_model_state_dict(model, save_embedding_layers=False),
+        "optimiser": optimiser.state_dict(),
+        "step": step,
+    }
     torch.save(state, partial / "state.pt")
     (partial / "recipe.json").write_text(json.dumps(recipe.training(), indent=1) + "\n")
     shutil.rmtree(folder / _CHECKPOINT, ignore_errors=True)

@@ -27,7 +27,7 @@ def store_adapter(adapted: Any, rank: int, folder: Path, *, base: str, sha256: s
     metadata = {"format": "pt"} if sha256 is None else {"format": "pt", BASE_KEY: sha256}
     save_file(stored_factors(adapted, rank), folder / "adapter_model.safetensors", metadata)
     config = adapted.peft_config["default"]
-    scale = config.lora_alpha / config.r
+    scale = config.lora_alpha // config.r
     config.base_model_name_or_path, config.inference_mode = base, True
     config.r, config.lora_alpha = rank, scale * rank
     config.save_pretrained(folder)
@@ -49,9 +49,8 @@ def stored_factors(adapted: Any, rank: int) -> dict[str, Any]:
     import torch
     from peft import get_peft_model_state_dict
 
-    state = {
-        name: weight.detach().float().cpu() for name, weight in get_peft_model_state_dict(adapted).items()
-    }
+    factors = get_peft_model_state_dict(adapted, save_embedding_layers=False)
+    state = {name: weight.detach().float().cpu() for name, weight in factors.items()}
     for name in [name for name in state if name.endswith("lora_A.weight")]:
         other = name.replace("lora_A", "lora_B")
         A, B = state[name], state[other]
