@@ -3,6 +3,7 @@
 Models and libraries are loaded when a backend is first asked.
 """
 
+from moe2_pl.experts._adapters import AdapterFiles, find_adapter
 from moe2_pl.experts._asking import Record, answer_of, ask
 from moe2_pl.experts._backend import Answer, Backend, Generated, Scored, TooLong
 from moe2_pl.experts._llama_cpp import LlamaCppBackend
@@ -15,6 +16,7 @@ from moe2_pl.experts._transformers import TransformersBackend
 
 __all__ = [
     "BACKENDS",
+    "AdapterFiles",
     "Answer",
     "Backend",
     "Generated",
@@ -29,6 +31,7 @@ __all__ = [
     "TransformersBackend",
     "answer_of",
     "ask",
+    "find_adapter",
     "find_model",
     "measured_peaks",
     "open_backend",

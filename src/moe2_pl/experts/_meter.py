@@ -140,6 +140,8 @@ def _module_j(measured: Any) -> float:
 
 
 def _zeus(device: str | None) -> _Zeus | None:
+    # It tells at length of every kind of sensor that this machine lacks; that there is none is said by None.
+    logging.getLogger("zeus").setLevel(logging.CRITICAL)
     try:
         from zeus.monitor import ZeusMonitor
     except ImportError:
@@ -147,7 +149,6 @@ def _zeus(device: str | None) -> _Zeus | None:
     card = _card(device)
     if device is not None and card is None:
         return None
-    logging.getLogger("zeus").setLevel(logging.WARNING)
     monitor = ZeusMonitor(
         gpu_indices=None if card is None else [card], cpu_indices=None if card is None else []
     )
@@ -175,7 +176,9 @@ class _Nvml:
 
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        millijoules: list[int] = [self._library.nvmlDeviceGetTotalEnergyConsumption(card) for card in self._cards]
+        millijoules: list[int] = [
+            self._library.nvmlDeviceGetTotalEnergyConsumption(card) for card in self._cards
+        ]
         return sum(millijoules) / 1000
 
 
