@@ -131,8 +131,9 @@ def refused(tiny: Path, adapter: Path) -> str:
 def test_an_adapter_of_another_base_is_one_line(tiny, adapters, tmp_path):
     wider = tiny_llm.save(tmp_path / "wider", hidden_size=48)
     assert "needs 32 outputs of 'model.layers.0.mlp.down_proj', and model" in refused(wider, adapters[0])
-    flat = tiny_llm.save(tmp_path / "flat", num_hidden_layers=1)
-    assert "changes 'model.layers.1.self_attn.v_proj', which model" in refused(flat, adapters[1])
+    for name, layers in (("flat", 1), ("deep", 3)):
+        other = tiny_llm.save(tmp_path / name, num_hidden_layers=layers)
+        assert "do not agree on 'model.layers." in refused(other, adapters[1])
     # The same shapes, other weights: known only where the adapter says what it was trained on.
     own = TransformersBackend(str(tiny)).files.identity["sha256"]
     named = copied(adapters[1], tmp_path / "named", {BASE_KEY: own})

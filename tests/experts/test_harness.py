@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from tests import mmlu, smollm2, tiny_llm
+from benchmarks import mmlu
+from tests import smollm2, tiny_llm
 
 from moe2_pl.experts import TransformersBackend
 from moe2_pl.questions import Choices

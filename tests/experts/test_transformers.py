@@ -1,5 +1,6 @@
 """Models that transformers runs: what they say is what the plain forward pass says, whatever is shared or batched."""
 
+import copy
 import json
 import pickle
 from dataclasses import replace
@@ -13,6 +14,7 @@ from tests import tiny_llm
 
 from moe2_pl.errors import ConfigError, DataError, MoE2Error
 from moe2_pl.experts import Generated, Scored, TooLong, TransformersBackend
+from moe2_pl.experts._generating import Job, write
 from moe2_pl.experts._scoring import Reader
 from moe2_pl.experts._trees import token_tree
 from moe2_pl.questions import Choices, Prompt
@@ -99,12 +101,33 @@ def test_sharing_prefixes_changes_no_log_likelihood(name: str):
         (tokens(6), [tokens(5)]),
     ]
     reader = Reader(model)
-    assert reader.shares_prefixes is shared
+    assert (reader.shares_prefixes, reader.weighs_only_needed) == (shared, True)
     for budget in (1, 64, 1000):
         scored = reader.score([token_tree(*request) for request in requests], budget)
         for (context, options), its in zip(requests, scored, strict=True):
             wanted = [plainly(model, context, option) for option in options]
             assert its.log_prob == pytest.approx(wanted, abs=2e-4)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_answers_of_every_family_are_those_of_transformers(name: str):
+    config = copy.deepcopy(FAMILIES[name][0])
+    config.vocab_size = 258
+    config.bos_token_id, config.eos_token_id, config.pad_token_id = 0, 1, 1
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    prompts = [[5, 6, 7], list(range(40, 62)), [9], [30, 3] * 7]
+    jobs = [Job(prompt, limit) for prompt, limit in zip(prompts, (14, 5, 12, 3), strict=True)]
+    if name.startswith("mamba"):
+        with pytest.raises(ConfigError, match="MambaForCausalLM keeps no cache of keys and values"):
+            write(model, tiny_llm.tokenizer(), jobs, 1000)
+        return
+    write(model, tiny_llm.tokenizer(), jobs, 1000)
+    for job in jobs:
+        whole = model.generate(
+            torch.tensor([job.prompt]), max_new_tokens=job.limit, do_sample=False, pad_token_id=1
+        )
+        assert job.written == whole[0, len(job.prompt) :].tolist()
 
 
 def test_only_what_is_needed_is_weighed_against_the_vocabulary():

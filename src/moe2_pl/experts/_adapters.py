@@ -72,28 +72,22 @@ class AdapterFiles:
             )
 
     def check_shapes(self, model: Any, name: str) -> None:
-        """Refuse a base whose matrices are not those that the adapter changes.
+        """Refuse a base with matrices of other shapes than the adapter changes.
 
         Args:
             model: the base, other adapters on it or not.
             name: of the base, for messages.
 
         Raises:
-            ConfigError: a matrix that is not there, or of another shape.
+            ConfigError: a matrix of another shape.
         """
         modules = dict(model.named_modules())
         for key, shape in self._shapes().items():
             place, _, factor = key.removeprefix("base_model.model.").partition(".lora_")
-            if factor not in ("A.weight", "B.weight"):
+            if factor not in ("A.weight", "B.weight") or place not in modules:
                 continue
-            module = modules.get(place)
-            if module is None:
-                raise ConfigError(
-                    f"adapter '{self.folder}' changes '{place}', which model '{name}' does not have; "
-                    "it belongs to another base"
-                )
             side, needs = ("inputs", shape[1]) if factor[0] == "A" else ("outputs", shape[0])
-            has = getattr(module, "in_features" if side == "inputs" else "out_features", needs)
+            has = getattr(modules[place], "in_features" if side == "inputs" else "out_features", needs)
             if has != needs:
                 raise ConfigError(
                     f"adapter '{self.folder}' needs {needs} {side} of '{place}', and model '{name}' has {has}; "

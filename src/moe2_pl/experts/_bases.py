@@ -62,7 +62,7 @@ class Base:
             adapter.check_shapes(self.model, self.name)
             try:
                 with quietly():
-                    self.model.load_adapter(str(adapter.folder), adapter_name=adapter.digest)
+                    report = self.model.load_adapter(str(adapter.folder), adapter_name=adapter.digest)
             except ImportError as error:
                 raise ConfigError(f"adapters need peft: pip install 'moe2-pl[experts]' ({error})") from error
             except (OSError, ValueError, RuntimeError, TypeError) as error:
@@ -73,6 +73,15 @@ class Base:
             self.model.enable_adapters()
             self.model.set_adapter(adapter.digest)
             self._active = adapter.digest
+            # The report counts the weights of other adapters as missing too.
+            missing = [key for key in report.missing_keys if adapter.digest in key]
+            unlike = sorted({*report.unexpected_keys, *missing})
+            if unlike:
+                self.take_off(adapter.digest)
+                raise ConfigError(
+                    f"adapter '{adapter.folder}' and model '{self.name}' do not agree on "
+                    f"'{unlike[0].replace(f'.{adapter.digest}', '')}'; it belongs to another base"
+                )
 
     def take_off(self, adapter: str) -> None:
         """Forget an adapter."""
@@ -133,15 +142,14 @@ def lease(files: ModelFiles, adapter: AdapterFiles | None, dtype: str, device: s
         if base is None:
             model, tokenizer = load_model(files, dtype, device, trust)
             base = _BASES[key] = Base(model, tokenizer, files.name)
+        name = None if adapter is None else adapter.digest
         try:
             if adapter is not None:
                 base.put_on(adapter)
-        except ConfigError:
+            base.users[name] += 1
+        finally:
             if not base.users.total():
                 del _BASES[key]
-            raise
-        name = None if adapter is None else adapter.digest
-        base.users[name] += 1
         return Lease(key, base, name)
 
 

@@ -64,6 +64,11 @@ class Reader:
         """Whether what the options of a request have in common is read once."""
         return self._branches
 
+    @property
+    def weighs_only_needed(self) -> bool:
+        """Whether the vocabulary is weighed only at nodes after which something is predicted."""
+        return self._head
+
     def score(self, trees: Sequence[TokenTree], tokens_per_batch: int) -> list[ScoredTree]:
         """Log-likelihoods of the options of each tree.
 
