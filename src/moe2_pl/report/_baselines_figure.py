@@ -38,7 +38,9 @@ def baselines_panel(data: ReportData) -> Panel:
         "budgets; ‘random subset’ is the mean of feasible subsets with the gate, ‘no gate’ MoE²'s subset without it."
     )
     if any(row.baseline == "uniform ensemble" for row in rows):
-        caption = caption.replace("All but ‘all experts’ keep", "All but ‘all experts’ and ‘uniform ensemble’ keep")
+        caption = caption.replace(
+            "All but ‘all experts’ keep", "All but ‘all experts’ and ‘uniform ensemble’ keep"
+        )
         caption += " In the ‘uniform ensemble’ all of MoE²'s subset answers every query."
     here = {row.baseline: row.score for row in rows if row.budget == data.chosen.budget}
     if "no gate" in here:
