@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 
 import psutil
 import pytest
@@ -213,7 +214,12 @@ def test_an_interrupt_ends_the_wait_for_a_hanging_server():
             "from moe2_pl.questions import Prompt\n"
             f"EndpointBackend({proxy.url!r}, 'small').generate([Prompt('a'), Prompt('b')])\n"
         )
-        process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+        # Whoever runs the tests in the background may have had interrupts ignored, which processes inherit.
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stderr=subprocess.PIPE,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+        )
         until = time.monotonic() + 120
         while len(proxy.posts) < 2 and time.monotonic() < until:
             time.sleep(0.05)
