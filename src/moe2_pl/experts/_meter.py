@@ -69,7 +69,10 @@ class Meter:
         Raises:
             ConfigError: NVIDIA's library is installed and fails for another reason than that there is no card.
         """
-        found = _zeus(device) or _nvml(device)
+        card = _card(device)
+        if device is not None and card is None:
+            return None
+        found = _zeus(card) or _nvml(card)
         return None if found is None else cls(found)
 
     @contextmanager
@@ -139,15 +142,12 @@ def _module_j(measured: Any) -> float:
     return sum(float(getattr(measured, part, None) or 0) for part in parts) / 1000
 
 
-def _zeus(device: str | None) -> _Zeus | None:
+def _zeus(card: int | None) -> _Zeus | None:
     # It tells at length of every kind of sensor that this machine lacks; that there is none is said by None.
     logging.getLogger("zeus").setLevel(logging.CRITICAL)
     try:
         from zeus.monitor import ZeusMonitor
     except ImportError:
-        return None
-    card = _card(device)
-    if device is not None and card is None:
         return None
     monitor = ZeusMonitor(
         gpu_indices=None if card is None else [card], cpu_indices=None if card is None else []
@@ -182,13 +182,10 @@ class _Nvml:
         return sum(millijoules) / 1000
 
 
-def _nvml(device: str | None) -> _Nvml | None:
+def _nvml(card: int | None) -> _Nvml | None:
     try:
         import pynvml
     except ImportError:
-        return None
-    card = _card(device)
-    if device is not None and card is None:
         return None
     try:
         pynvml.nvmlInit()
