@@ -55,7 +55,7 @@ def asked(tmp_path: Path) -> int:
 def test_a_pool_of_ones_own_is_asked_once_then_trained_and_planned(own, tmp_path):
     status = own("stages=[status]")
     assert status.returncode == 0, status.stderr
-    assert "480 answers are missing" in status.stdout
+    assert "480 answers are missing: stages=[precompute] asks for them" in status.stdout
     assert not (tmp_path / "store").exists()
 
     done = own("stages=[precompute]")

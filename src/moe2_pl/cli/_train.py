@@ -64,7 +64,7 @@ def train(config: DictConfig) -> float | None:
     certificate = certificate_options(settings)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
     if "status" in config.stages:
-        print_status(plan_status(configured_plan(settings, pool)))
+        print_status(plan_status(configured_plan(settings, pool)), settings["expert_pool"]["outputs"])
     if not {*config.stages} - {"status"}:
         return None
     data = data_module(settings, pool)

@@ -15,11 +15,12 @@ __all__ = ["print_fills", "print_status"]
 _WIDTH = 100
 
 
-def print_status(status: StoreStatus, console: Console | None = None) -> None:
+def print_status(status: StoreStatus, recorded: str | None = None, console: Console | None = None) -> None:
     """Print one line for each model, and what else lies in the store.
 
     Args:
         status: of a plan and its store.
+        recorded: outputs that the pool reads instead of asking its models.
         console: where to print; by default standard output.
     """
     out = _sized(console)
@@ -37,12 +38,15 @@ def print_status(status: StoreStatus, console: Console | None = None) -> None:
             "models with other settings, or of other pools"
         )
     missing = sum(model.missing for model in status.models)
-    if missing:
-        out.print(f"{missing:,} answers are missing: python train.py stages=[precompute] asks for them")
-    else:
-        out.print(
-            "nothing is missing" + ("" if status.assembled else "; the outputs are not put together yet")
-        )
+    said = f"{missing:,} answers are missing" if missing else "nothing is missing"
+    if recorded is not None:
+        said += f"; the pool reads recorded outputs, '{recorded}': expert_pool.outputs=null asks its models"
+    elif missing:
+        said += ": stages=[precompute] asks for them"
+    elif not status.assembled:
+        said += "; the outputs are not put together yet"
+    # Brackets are no markup here.
+    out.print(said, markup=False)
 
 
 def print_fills(fills: Sequence[ModelFill], console: Console | None = None) -> None:
