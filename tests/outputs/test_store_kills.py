@@ -1,9 +1,11 @@
 """A store that many processes use at once, some of which are killed."""
 
 import itertools
+import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.outputs.store_processes import Log, answers, entry, event, start, units
+from tests.outputs.store_processes import Log, answers, entry, event, outcome, start, units
 
 from moe2_pl.outputs._store import fill
 
@@ -128,41 +130,44 @@ def test_100_kills_at_random_moments_cost_the_unit_in_flight_and_nothing_else(tm
     kills_while_filling(tmp_path, 100, seed=1)
 
 
-def test_a_kill_at_any_moment_of_a_compaction_loses_nothing(tmp_path: Path):
-    draw, work = random.Random(0), units(30, 3)
-    store = tmp_path / "store"
+def test_a_kill_at_any_file_operation_of_a_compaction_loses_nothing(tmp_path: Path):
+    work, store = units(30, 3), tmp_path / "store"
     fill(entry(store), work, Log(tmp_path / "log").compute(0.0), compact_above=1000)
 
-    def merge(folder: Path, begins) -> None:
-        own = entry(folder)
+    def merge(folder: Path, last: int | None) -> int:
+        """Merge the shards, and die as the file operation with number ``last`` begins; how many there were."""
+        own, operations = entry(folder), 0
         own.missing([])
-        begins.set()
-        own.compact()
 
-    def round_of(number: int, seconds: float | None) -> tuple[float, int]:
-        folder = tmp_path / str(number)
+        def count(name: str, _: object) -> None:
+            nonlocal operations
+            if name in ("open", "os.rename", "os.remove", "os.mkdir"):
+                operations += 1
+                if operations == last:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(count)  # it cannot be taken off again, and goes with the process
+        own.compact()
+        return operations
+
+    shutil.copytree(store, tmp_path / "uncut")
+    operations = outcome(lambda: merge(tmp_path / "uncut", None))
+    assert operations > 60, "fewer than the shards that are read and removed"
+    shards = set()
+    for last in range(1, operations + 1):
+        folder = tmp_path / str(last)
         shutil.copytree(store, folder)
-        begins = event()
-        process = start(merge, folder, begins)
-        assert begins.wait(30)
-        began = time.perf_counter()
-        if seconds is not None:
-            time.sleep(seconds)
-            process.kill()
+        process = start(merge, folder, last)
         process.join()
-        took = time.perf_counter() - began
+        assert process.exitcode == -signal.SIGKILL
         again = entry(folder)
         assert again.read() == answers(work)
-        shards = again.sizes()[0]
+        shards.add(again.sizes()[0])
         again.compact()
         assert entry(folder).read() == answers(work)
         assert again.read() == answers(work)
         assert again.sizes()[0] == 1
-        return took, shards
-
-    whole_s = min(round_of(number, None)[0] for number in range(2))
-    shards = [round_of(2 + number, draw.uniform(0, whole_s))[1] for number in range(30)]
-    assert len(set(shards)) > 1, "every kill met the same moment; the test shows nothing"
+    assert len(shards) > 20, "the kills met few of the states that a merge goes through"
 
 
 def test_readers_miss_nothing_while_others_write_and_merge(tmp_path: Path):
