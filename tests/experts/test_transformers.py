@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tests import tiny_llm
 
 from moe2_pl.errors import ConfigError, DataError, MoE2Error
-from moe2_pl.experts import Generated, Scored, TooLong, TransformersBackend
+from moe2_pl.experts import Generated, Scored, TooLong, TransformersBackend, answer_of, ask
 from moe2_pl.experts._generating import Job, write
 from moe2_pl.experts._scoring import Reader
 from moe2_pl.experts._trees import token_tree
@@ -248,6 +248,20 @@ def test_seconds_are_shared_among_a_batch(backend: TransformersBackend):
     assert all(answer.prefill_s > 0 for answer in [*scored, *written])
     assert all(answer.decode_s > 0 for answer in written if answer.tokens > 1)
     assert scored[0] == replace(scored[0], prefill_s=1.0)  # when is not part of what
+
+
+def test_records_keep_answers_and_how_long_reading_and_writing_took(backend: TransformersBackend):
+    requests = {str(k): request for k, request in enumerate([*REQUESTS, *PROMPTS])}
+    records = ask(backend, requests, None)
+    kept = json.loads(json.dumps(records))
+    assert [answer_of(kept[key]) for key in requests] == [
+        *backend.score(REQUESTS),
+        *backend.generate(PROMPTS),
+    ]
+    for record in kept.values():
+        assert answer_of(record).prefill_s == record["prefill_s"] > 0
+    total = sum(record["prefill_s"] + record.get("decode_s", 0.0) for record in kept.values())
+    assert 0 < total <= sum(record["seconds"] for record in kept.values())
 
 
 def test_an_identity_is_known_without_loading_and_names_what_answers_depend_on(tiny: Path, tmp_path: Path):

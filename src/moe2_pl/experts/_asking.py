@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from time import perf_counter
 from typing import Any
 
@@ -23,7 +24,7 @@ def ask(backend: Backend, requests: Mapping[str, Request], meter: Meter | None) 
         meter: of the device at hand; None where nothing there meters energy.
 
     Returns:
-        Key → record: what :func:`answer_of` reads, and the request's even share of what the batch took: ``seconds``,
+        Key → record: what :func:`answer_of` reads, and the request's even share of what the call took: ``seconds``,
         and ``joules`` with ``meter`` where they were metered.
     """
     found: dict[str, Record] = {}
@@ -50,21 +51,20 @@ def _metered(keys: Sequence[str], requests: Any, run: Any, meter: Meter | None) 
 
 
 def _plain(answer: Answer) -> Record:
-    if isinstance(answer, Scored):
-        return {
-            "log_prob": list(answer.log_prob),
-            "tokens": list(answer.tokens),
-            "prompt_tokens": answer.prompt_tokens,
-        }
-    if isinstance(answer, Generated):
-        return {"text": answer.text, "tokens": answer.tokens, "prompt_tokens": answer.prompt_tokens}
-    return {"too_long": answer.prompt_tokens, "context_tokens": answer.context_tokens}
+    if isinstance(answer, TooLong):
+        return {"too_long": answer.prompt_tokens, "context_tokens": answer.context_tokens}
+    # Fields that the backend cannot tell are left out.
+    record = {name: value for name, value in asdict(answer).items() if value is not None}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in record.items()}
 
 
 def answer_of(record: Mapping[str, Any]) -> Answer:
     """The answer in a record of :func:`ask`."""
     if "too_long" in record:
         return TooLong(record["too_long"], record["context_tokens"])
+    prefill_s = record.get("prefill_s")
     if "text" in record:
-        return Generated(record["text"], record["tokens"], record["prompt_tokens"])
-    return Scored(tuple(record["log_prob"]), tuple(record["tokens"]), record["prompt_tokens"])
+        return Generated(
+            record["text"], record["tokens"], record["prompt_tokens"], prefill_s, record.get("decode_s")
+        )
+    return Scored(tuple(record["log_prob"]), tuple(record["tokens"]), record["prompt_tokens"], prefill_s)

@@ -1,5 +1,6 @@
 """Every question of a plan answered by every model, each exactly once, whatever interrupts it."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -63,6 +64,7 @@ class ModelFill:
         too_long: of all, too long for the model's context.
         tokens: read and written now.
         seconds: that answering now took, summed over workers.
+        prefill_s, decode_s: of these, inside the model, reading and writing; NaN where a backend cannot tell.
         joules: of that, NaN where nothing metered it.
     """
 
@@ -73,6 +75,8 @@ class ModelFill:
     too_long: int = 0
     tokens: int = 0
     seconds: float = 0.0
+    prefill_s: float = 0.0
+    decode_s: float = 0.0
     joules: float = 0.0
 
     def add(self, records: Mapping[str, Record]) -> None:
@@ -84,7 +88,10 @@ class ModelFill:
                 sum(written) if isinstance(written, list) else written
             )
             self.seconds += record["seconds"]
-            self.joules += record.get("joules", float("nan"))
+            if "too_long" not in record:
+                self.prefill_s += record.get("prefill_s", math.nan)
+                self.decode_s += record.get("decode_s", math.nan if "text" in record else 0.0)
+            self.joules += record.get("joules", math.nan)
 
 
 Watch = Callable[[ModelFill], AbstractContextManager[Callable[[], None]]]

@@ -57,7 +57,10 @@ def print_fills(fills: Sequence[ModelFill], console: Console | None = None) -> N
         console: where to print; by default standard output.
     """
     out = _sized(console)
-    table = _table("model", "cached", "asked", "too long", "questions/s", "tokens/s", "seconds", "energy")
+    table = _table(
+        *("model", "cached", "asked", "too long", "questions/s", "tokens/s"),
+        *("seconds (prefill + decode)", "energy"),
+    )
     for fill in fills:
         rates = (
             (fill.asked / fill.seconds, fill.tokens / fill.seconds) if fill.seconds else (math.nan, math.nan)
@@ -67,10 +70,16 @@ def print_fills(fills: Sequence[ModelFill], console: Console | None = None) -> N
             fill.model,
             *_counts(fill.cached, fill.asked, fill.too_long),
             *(f"{rate:,.3g}" if math.isfinite(rate) else "" for rate in rates),
-            f"{fill.seconds:,.1f}" if fill.asked else "",
+            _seconds(fill) if fill.asked else "",
             energy if fill.asked else "",
         )
     out.print(table)
+
+
+def _seconds(fill: ModelFill) -> str:
+    parts = fill.prefill_s, fill.decode_s
+    told = f" ({parts[0]:,.1f}+{parts[1]:,.1f})" if all(map(math.isfinite, parts)) else ""
+    return f"{fill.seconds:,.1f}{told}"
 
 
 def _sized(console: Console | None) -> Console:
