@@ -21,7 +21,7 @@ def page(data: ReportData, folder: Path) -> tuple[str, dict[str, dict]]:
     text = write_report(data, folder / "report.html").read_text(encoding="utf-8")
     specs = re.search(r'<script type="application/json" id="specs">(.*?)</script>', text, re.S)
     assert specs is not None
-    library = max(re.findall(r"<script>.*?</script>", text, re.S), key=len)
+    library = max(re.findall(r"<script .*?</script>", text, re.S), key=len)
     assert len(library) > 1_000_000
     return unescape(text.replace(library, "").replace(specs[0], "")), json.loads(specs[1])
 

@@ -1,12 +1,19 @@
-// Draws the figures in the page's own ink, again when the colour scheme or the paper changes.
+// Draws the figures in the page's own ink, again when the colour scheme, the width or the paper changes.
 const specs = JSON.parse(document.getElementById("specs").textContent);
 const config = {
   responsive: true, displaylogo: false, displayModeBar: "hover", modeBarButtons: [["toImage", "resetScale2d"]],
 };
+const root = document.documentElement;
 const schemes = matchMedia("(prefers-color-scheme: dark)");
+const toggle = document.getElementById("theme");
 
+// The computed value, because a custom property itself reads as the text that was written.
 function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.color = `var(${name})`;
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
 }
 
 function draw(key, paper) {
@@ -39,7 +46,42 @@ function drawAll(paper) {
   for (const key of Object.keys(specs)) draw(key, paper);
 }
 
-drawAll(false);
-schemes.addEventListener("change", () => drawAll(false));
-addEventListener("beforeprint", () => drawAll(true));
-addEventListener("afterprint", () => drawAll(false));
+function isDark() {
+  return root.dataset.theme ? root.dataset.theme === "dark" : schemes.matches;
+}
+
+function label() {
+  toggle.textContent = isDark() ? "Light" : "Dark";
+  toggle.setAttribute("aria-label", `Switch to ${isDark() ? "light" : "dark"} colours`);
+}
+
+// The library comes compressed, so that the file stays small enough to send around.
+async function loadLibrary() {
+  const packed = Uint8Array.from(atob(document.getElementById("library").textContent), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const script = document.createElement("script");
+  script.textContent = await new Response(stream).text();
+  document.head.append(script);
+}
+
+function start() {
+  drawAll(false);
+  label();
+  toggle.hidden = false;
+  toggle.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    label();
+    drawAll(false);
+  });
+  schemes.addEventListener("change", () => {
+    label();
+    drawAll(false);
+  });
+  addEventListener("beforeprint", () => drawAll(true));
+  addEventListener("afterprint", () => drawAll(false));
+  root.dataset.drawn = "";
+}
+
+loadLibrary().then(start, () => {
+  document.getElementById("trouble").hidden = false;
+});
