@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from moe2_pl.report._html import write_report
     from moe2_pl.report._precompute import print_fills, print_status
     from moe2_pl.report._terminal import print_summary
-    from moe2_pl.report._wandb import log_to_wandb
+    from moe2_pl.report._wandb import finish_wandb, log_to_wandb, wandb_axes
 
 __all__ = [
     "BaselineRow",
@@ -39,10 +39,12 @@ __all__ = [
     "ReportData",
     "StepRow",
     "SummaryRow",
+    "finish_wandb",
     "log_to_wandb",
     "print_fills",
     "print_status",
     "print_summary",
+    "wandb_axes",
     "write_baselines",
     "write_certificate",
     "write_frontier",
@@ -51,10 +53,12 @@ __all__ = [
 ]
 
 _HOME = {
+    "finish_wandb": "_wandb",
     "log_to_wandb": "_wandb",
     "print_fills": "_precompute",
     "print_status": "_precompute",
     "print_summary": "_terminal",
+    "wandb_axes": "_wandb",
     "write_baselines": "_csv",
     "write_certificate": "_csv",
     "write_frontier": "_csv",
