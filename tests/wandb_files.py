@@ -99,8 +99,16 @@ def records(folder: Path) -> Iterator[Any]:
         yield record
 
 
+def finished_run(folder: Path) -> OfflineRun:
+    """:func:`offline_run` of this process: it ends W&B's service, which may write after a run's ``finish``."""
+    import wandb
+
+    wandb.teardown()
+    return offline_run(folder)
+
+
 def offline_run(folder: Path) -> OfflineRun:
-    """The one offline run somewhere under ``folder``."""
+    """The one offline run somewhere under ``folder``, of a process that has ended."""
     (log,) = folder.rglob("run-*.wandb")
     run = OfflineRun(files=log.parent / "files")
     for record in records(folder):

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from tests.cli.conftest import ROOT
 from tests.conftest import make_outputs
-from tests.wandb_files import OfflineRun, offline_run
+from tests.wandb_files import OfflineRun, finished_run
 
 from moe2_pl.cli import run, wandb_logger
 from moe2_pl.gate import GatingModule
@@ -47,7 +47,7 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
         GlobalHydra.instance().clear()
         run(ROOT / "conf", "train", task)
         HydraConfig.instance().cfg = None
-        return [offline_run(log.parents[2]) for log in sorted(tmp_path.rglob("run-*.wandb"))]
+        return [finished_run(log.parents[2]) for log in sorted(tmp_path.rglob("run-*.wandb"))]
 
     return called
 
@@ -123,7 +123,7 @@ def test_every_training_curve_is_drawn_by_epoch(tmp_path: Path) -> None:
     )
     trainer.fit(gate, datamodule=data)
     finish_wandb(logger)
-    found = offline_run(tmp_path)
+    found = finished_run(tmp_path)
     curves = {key for row in found.history for key in row if key.startswith(("train/", "val/"))}
     assert curves == {"train/loss", "val/loss", "val/score", "val/fitted_share", "val/temperature"}
     assert {found.axes[name] for name in curves} == {"epoch"}
@@ -139,7 +139,7 @@ def test_a_run_that_a_failed_job_left_open_takes_nothing_of_the_next(tmp_path: P
     following = wandb_logger(project="p", save_dir=str(tmp_path / "following"))
     following.log_metrics({"train/loss": 2.0})
     finish_wandb(following)
-    first, second = offline_run(tmp_path / "failed"), offline_run(tmp_path / "following")
+    first, second = finished_run(tmp_path / "failed"), finished_run(tmp_path / "following")
     assert (first.column("train/loss"), first.exit_code) == ([1.0], 1)
     assert (second.column("train/loss"), second.exit_code) == ([2.0], 0)
 
@@ -157,4 +157,4 @@ def test_a_run_says_which_commit_it_was_made_with(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     logger: Any = wandb_logger(project="p", save_dir=str(tmp_path / "run"))
     finish_wandb(logger)
-    assert offline_run(tmp_path / "run").commit == git("rev-parse", "HEAD")
+    assert finished_run(tmp_path / "run").commit == git("rev-parse", "HEAD")

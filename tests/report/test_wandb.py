@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
-from tests.wandb_files import OfflineRun, offline_run
+from tests.wandb_files import OfflineRun, finished_run
 
 from moe2_pl.cli._schema import register_schema
 from moe2_pl.pool import ExpertPool
@@ -45,7 +45,7 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Logged:
         run = wandb.init(project="report", mode="offline", dir=folder, settings=settings)
         log_to_wandb(run, data, **options)
         assert finish_wandb(run) == f"W&B: wandb sync {next(folder.glob('wandb/offline-run-*'))}"
-        return offline_run(folder)
+        return finished_run(folder)
 
     return log
 

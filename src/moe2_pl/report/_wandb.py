@@ -101,7 +101,12 @@ def log_to_wandb(
 
 
 def finish_wandb(logger_or_run: Any) -> str:
-    """Ends a run; returns the line that says where it is: its address, or the command that uploads it."""
+    """Ends a run; returns the line that says where it is: its address, or the command that uploads it.
+
+    The last records of an offline run are written a moment later, by W&B's service, which every process waits for when
+    it exits. Stopping it here would cost each job of a sweep a new start of it; who reads the file in the same process
+    calls ``wandb.teardown()`` first.
+    """
     run = getattr(logger_or_run, "experiment", logger_or_run)
     run.finish()
     if run.disabled:
