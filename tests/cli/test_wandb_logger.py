@@ -106,6 +106,24 @@ def test_one_id_for_several_jobs_is_refused(
     assert len(error.splitlines()) == 1
 
 
+@pytest.mark.slow  # W&B asks for ten seconds
+def test_a_login_that_cannot_be_confirmed_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from moe2_pl.cli import wandb_logger\nwandb_logger(project='p', save_dir='.')",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={"HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": 40 * "a"},
+    )
+    assert "moe2_pl.errors.ConfigError: W&B: Failed to authenticate with http://127.0.0.1:9" in done.stderr
+    assert done.stderr.rstrip().endswith("logger.wandb.offline=true keeps the run here for a later sync")
+
+
 def test_every_training_curve_is_drawn_by_epoch(tmp_path: Path) -> None:
     data = ExpertOutputsDataModule(make_outputs(600), batch_size=64)
     data.setup("fit")

@@ -44,7 +44,7 @@ def wandb_logger(
         options: further arguments of ``WandbLogger`` and ``wandb.init``.
 
     Raises:
-        ConfigError: one id for the several runs of a multirun.
+        ConfigError: one id for the several runs of a multirun; a login that W&B does not confirm.
     """
     import wandb
 
@@ -64,7 +64,7 @@ def wandb_logger(
     if offline is None:
         mode = os.environ.get("WANDB_MODE")
         # "dryrun" is what Lightning says once an earlier job of this process was offline.
-        offline = mode in ("offline", "dryrun") if mode else not wandb.login(prompt=False)
+        offline = mode in ("offline", "dryrun") if mode else not _logged_in()
     if wandb.run is not None:
         # Left open by a job of this process that failed; Lightning would add this job's figures to it.
         wandb.run.finish(exit_code=1)
@@ -81,6 +81,17 @@ def wandb_logger(
         **mode_again,
         **options,
     )
+
+
+def _logged_in() -> bool:
+    import wandb
+
+    try:
+        return wandb.login(prompt=False)
+    except wandb.Error as error:
+        raise ConfigError(
+            f"W&B: {error} logger.wandb.offline=true keeps the run here for a later sync"
+        ) from error
 
 
 def _name(overrides: Iterable[str]) -> str | None:
