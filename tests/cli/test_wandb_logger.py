@@ -52,15 +52,18 @@ def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Jobs:
     return called
 
 
-def test_the_jobs_of_a_multirun_are_one_group(jobs: Jobs, tmp_path: Path) -> None:
+def test_the_jobs_of_a_multirun_are_one_group_named_by_what_differs(
+    jobs: Jobs, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "2026-01-31" / "12-30-00-multirun"
     found = jobs("-m", "seed=0,1", "budget=tight", f"hydra.sweep.dir={folder}")
     assert [run.config["seed"] for run in found] == [0, 1]
     assert {run.group for run in found} == {"2026-01-31 12-30-00-multirun"}
-    assert [run.name for run in found] == ["seed=0, budget=tight", "seed=1, budget=tight"]
+    assert [run.name for run in found] == ["seed=0", "seed=1"]
     assert {run.job_type for run in found} == {"train"}
     assert set(found[0].tags) == {"jetson_mix", "blend", "competence", "tight"}
     assert len({run.id for run in found}) == 2
+    assert "wandb" not in capfd.readouterr().err
 
 
 def test_what_is_said_on_the_command_line_wins(jobs: Jobs, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from moe2_pl.errors import ConfigError
 
@@ -37,7 +38,7 @@ def wandb_logger(
     Args:
         offline: None: offline unless there is a login or ``WANDB_MODE``.
         id: of a run to go on with, or to start under this id.
-        name: None: the job's overrides, those of the logger left out.
+        name: None: the job's overrides, in a multirun those that differ between its jobs.
         group: None: of a multirun the name of its folder, so that its jobs stand together; else no group.
         job_type: None: the job's name, ``train``.
         tags: None: the choices of pool, gate, objective and budget.
@@ -57,10 +58,12 @@ def wandb_logger(
             raise ConfigError(
                 f"logger.wandb.id={id} names one run, and a multirun has several; use logger.wandb.group"
             )
-        name = name or _name(job.overrides.task)
-        group = group or (_group(Path(job.sweep.dir)) if sweep else None)
+        folder = Path(job.runtime.cwd, job.sweep.dir) if sweep else None
+        name = name or _name(job.overrides.task, folder)
+        group = group or (_group(folder) if folder else None)
         job_type = job_type or job.job.name
         tags = tags or [job.runtime.choices[key] for key in _TAGS if job.runtime.choices.get(key)]
+    wandb.setup(wandb.Settings(silent=True))
     if offline is None:
         mode = os.environ.get("WANDB_MODE")
         # "dryrun" is what Lightning says once an earlier job of this process was offline.
@@ -77,7 +80,6 @@ def wandb_logger(
         group=group,
         job_type=job_type,
         tags=None if tags is None else list(tags),
-        settings=wandb.Settings(silent=True),
         **mode_again,
         **options,
     )
@@ -94,9 +96,13 @@ def _logged_in() -> bool:
         ) from error
 
 
-def _name(overrides: Iterable[str]) -> str | None:
+def _name(overrides: Iterable[str], sweep: Path | None) -> str | None:
     """The overrides of a job as one short line; None where there are none, and W&B makes up a name."""
     told = [text for text in overrides if not text.lstrip("+~").startswith(("logger", "paths."))]
+    if sweep is not None and (sweep / "multirun.yaml").exists():
+        # Hydra keeps what was asked for there: seed=0,1, of which this job has seed=0.
+        asked = OmegaConf.load(sweep / "multirun.yaml").hydra.overrides.task
+        told = [text for text in told if text not in asked] or told
     line = ", ".join(told)
     return (line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…") or None
 
