@@ -231,6 +231,15 @@ def test_a_gate_of_another_run_is_an_input_of_the_same_content(
     assert logged(data, **options).artifacts["gate-jetson_mix"].digest != first.digest
 
 
+def test_files_are_found_from_any_folder(
+    logged: Logged, data: ReportData, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    run = logged(data, checkpoint="gate.ckpt", folder=".")
+    assert run.artifacts["gate-jetson_mix"].files == {"gate.ckpt": folder / "gate.ckpt"}
+    assert run.artifacts["frontier-jetson_mix"].files["frontier.csv"] == folder / "frontier.csv"
+
+
 def test_the_configuration_says_where_the_figures_come_from(logged: Logged, data: ReportData) -> None:
     run = logged(data)
     assert run.config["provenance"] == dict(data.provenance)

@@ -129,7 +129,8 @@ def _use(run: Any, artifact: Any) -> None:
 
 def _add(artifact: Any, files: Iterable[Path]) -> None:
     for path in files:
-        artifact.add_file(str(path), policy="immutable")  # by default every file is copied
+        # By default every file is copied. Absolute: a sync may be called from another folder.
+        artifact.add_file(str(path.absolute()), policy="immutable")
 
 
 def _json(values: Mapping[str, Any], path: Path) -> Path:
