@@ -47,6 +47,7 @@ MISTAKES = {
     "certificate.seeds=0": "certificate.seeds is 0",
     "certificate.random=-1": "certificate.random is -1",
     "gate.extend_from=gate.ckpt": "no checkpoint at 'gate.ckpt'",
+    "expert_pool.questions=[{source: skills}]": "expert_pool.outputs=null asks its models",
     "sweep.energy_points=-1": "sweep.energy_points is -1",
 }
 
@@ -69,6 +70,17 @@ def test_an_infeasible_budget_says_what_each_category_needs_and_by_how_much_to_g
     grown = [f"budget.energy_j={200 * factor * 1.001}", f"budget.latency_s={5 * factor * 1.001}"]
     # Grown so, the complaint is about the stage and no longer about the budget.
     assert "no subset" not in call("train", *grown, "solver.name=magic")
+
+
+def test_a_pool_that_is_no_yaml_is_one_line(call, tmp_path):
+    (tmp_path / "conf" / "expert_pool").mkdir(parents=True)
+    (tmp_path / "conf" / "expert_pool" / "slip.yaml").write_text("name: slip\nmodels:\n  a: model: b\n")
+    printed = call("train", "expert_pool=slip", f"hydra.searchpath=[file://{tmp_path / 'conf'}]")
+    assert printed.startswith(
+        "error: the configuration is not valid YAML: mapping values are not allowed here"
+    )
+    assert "slip.yaml" in printed
+    assert printed.count("\n") == 1
 
 
 def test_a_corrupt_asset_is_noticed_before_any_work(call, tmp_path):

@@ -89,7 +89,7 @@ def test_a_pool_of_ones_own_is_asked_once_then_trained_and_planned(own, tmp_path
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("~expert_pool.models.large", "expert_pool.models says nothing of large; say how to run them"),
+        ("~expert_pool.models.large", "expert_pool.models says nothing of 'large'; say how to run them"),
         (
             "expert_pool.models.small.backend=endpont",
             "unknown backend of model 'small' 'endpont': did you mean 'endpoint'?",

@@ -152,16 +152,33 @@ def test_models_of_one_base_are_released_together(plan, tmp_path):
     assert order[80:82] == ["a", "at"]
 
 
-def test_a_question_that_is_too_long_is_counted_and_scored_zero(plan):
-    with pytest.warns(
-        UserWarning, match="questions are too long for 'short'; they count as answered wrongly"
-    ):
-        outputs = precomputed(plan({"short": {"context": 90}, "long": {}}))
+def test_a_question_that_is_too_long_is_counted_and_scored_zero(plan, caplog):
+    asked = plan({"short": {"context": 90}, "long": {}})
+    outputs = precomputed(asked)
+    said = "questions are too long for 'short'; they count as answered wrongly"
+    assert said in caplog.text
+    caplog.clear()
+    precomputed(asked)
+    assert said in caplog.text
+    assert [model.too_long for model in plan_status(asked).models] == [
+        outputs.provenance["too_long"]["short"],
+        0,
+    ]
     cut = outputs.provenance["too_long"]["short"]
     assert 0 < cut < 40
     rows = np.flatnonzero(np.isclose(outputs.log_prob[:, 0], -np.log(3)).all(axis=1))
     assert len(rows) == cut
     assert not outputs.score[rows, 0].any()
+
+
+def test_a_shard_that_is_damaged_after_the_outputs_were_put_together_is_asked_again(plan, tmp_path):
+    outputs = precomputed(plan())
+    shard = next((tmp_path / "store").rglob("*.jsonl"))
+    shard.write_text(shard.read_text()[:40])
+    with pytest.warns(UserWarning, match="is damaged"):
+        again = precomputed(plan())
+    np.testing.assert_array_equal(again.score, outputs.score)
+    assert not sum(model.missing for model in plan_status(plan()).models)
 
 
 def test_written_answers_and_choices_stand_in_one_set(plan):

@@ -4,13 +4,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
 
 import numpy as np
+from hydra.core.hydra_config import HydraConfig
 
-from moe2_pl.errors import ConfigError, UnknownNameError
+from moe2_pl.errors import ConfigError, IntegrityError, UnknownNameError
 from moe2_pl.outputs import (
     ExpertOutputs,
     ExpertOutputsDataModule,
@@ -31,6 +32,8 @@ __all__ = ["configured_plan", "data_module"]
 
 log = logging.getLogger(__name__)
 
+# What of a pool is read only where its models are asked.
+_ASKED = ("expert_pool.questions", "expert_pool.models", "expert_pool.encoders")
 _COSTS = ("modelled", "measured")
 # Lines of progress where nobody watches a terminal.
 _EVERY_S = 15.0
@@ -48,15 +51,18 @@ def data_module(settings: Mapping[str, Any], pool: ExpertPool) -> ExpertOutputsD
     """
     recorded, anew = settings["expert_pool"]["outputs"], settings["precompute"]["force"]
     plan = None if recorded is not None and not anew else configured_plan(settings, pool)
+    if plan is None:
+        _refuse_unread(recorded)
 
     def ask(plan: OutputPlan) -> ExpertOutputs:
         if not sys.stderr.isatty():
             # Bars of every file that is loaded would fill a log; read when the library is first imported.
             os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        before = _before(plan, recorded) if anew else None
         with _workers(settings["precompute"]) as workers:
             outputs = precomputed(plan, workers, _watch, print_fills, anew=anew)
-        if anew and recorded is not None:
-            _compare(outputs, recorded)
+        if before is not None:
+            _compare(outputs, before, recorded or "before")
         if settings["precompute"]["save"] is not None:
             log.info("outputs: %s", outputs.save(settings["precompute"]["save"]))
         return outputs
@@ -82,16 +88,17 @@ def configured_plan(settings: Mapping[str, Any], pool: ExpertPool) -> OutputPlan
         raise UnknownNameError("expert_pool.costs", given["costs"], _COSTS)
     if not given["models"] or not given["questions"]:
         raise ConfigError(
-            f"pool '{given['name']}' has outputs {given['outputs']} and precompute.force is "
-            f"{settings['precompute']['force']}, so its models must answer: say in expert_pool.questions what, and in "
-            "expert_pool.models how each of them is run; or name recorded outputs"
+            f"pool '{given['name']}' reads no recorded outputs, so its models must answer: say in "
+            "expert_pool.questions what, and in expert_pool.models how each of them is run; or name recorded outputs "
+            "in expert_pool.outputs"
         )
     for name in given["models"]:
         if name not in pool.model_ids:
             raise UnknownNameError("model of expert_pool.models", name, pool.model_ids)
     lacking = [model for model in pool.model_ids if model not in given["models"]]
     if lacking:
-        raise ConfigError(f"expert_pool.models says nothing of {', '.join(lacking)}; say how to run them")
+        named = ", ".join(f"'{model}'" for model in lacking)
+        raise ConfigError(f"expert_pool.models says nothing of {named}; say how to run them")
     questions, tasks = questions_from_config(given["questions"])
     return OutputPlan(
         questions=tuple(questions),
@@ -169,16 +176,38 @@ def _rate(counts: ModelFill, seconds: float) -> str:
     return f"{done:,} of {counts.requests:,}, {_speeds(counts, seconds)}, {left_s:,.0f} s left"
 
 
-def _compare(outputs: ExpertOutputs, recorded: str) -> None:
-    """How far outputs that were asked for anew are from the recorded ones."""
-    before = ExpertOutputs.load(find_outputs(recorded))
+def _refuse_unread(recorded: str) -> None:
+    """Refuse overrides of what only the pool's models would be asked, where recorded outputs are read.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    for override in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
+        key = override.lstrip("+~").partition("=")[0]
+        if key.startswith(_ASKED):
+            raise ConfigError(
+                f"{key} is given, but the pool reads its recorded outputs, '{recorded}'; expert_pool.outputs=null asks "
+                "its models"
+            )
+
+
+def _before(plan: OutputPlan, recorded: str | None) -> ExpertOutputs | None:
+    """What is about to be asked for anew: the recorded outputs, or those of earlier answers where there are any."""
+    if recorded is not None:
+        return ExpertOutputs.load(find_outputs(recorded))
+    with suppress(IntegrityError):
+        return ExpertOutputs.load(plan.folder)
+    return None
+
+
+def _compare(outputs: ExpertOutputs, before: ExpertOutputs, name: str) -> None:
+    """How far outputs that were asked for anew are from the former ones."""
     if tuple(before.id) != tuple(outputs.id) or before.experts != outputs.experts:
-        log.info("'%s' holds other questions or models; nothing to compare with", recorded)
+        log.info("outputs '%s' hold other questions or models; nothing to compare with", name)
         return
     text = f"{(before.score != outputs.score).sum()} of {outputs.score.size} scores differ"
     if before.log_prob is not None and outputs.log_prob is not None:
-        finite = np.isfinite(before.log_prob)
-        text += (
-            f", log-probabilities by at most {np.abs(before.log_prob - outputs.log_prob)[finite].max():.2g}"
-        )
-    log.info("recorded outputs '%s' and those asked for anew: %s", recorded, text)
+        both = np.isfinite(before.log_prob) & np.isfinite(outputs.log_prob)
+        largest = np.abs(before.log_prob[both] - outputs.log_prob[both]).max(initial=0)
+        text += f", log-probabilities by at most {largest:.2g}"
+    log.info("outputs '%s' and those asked for anew: %s", name, text)

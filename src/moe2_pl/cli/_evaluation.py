@@ -388,6 +388,10 @@ def _notes(setting: Setting) -> tuple[str, ...]:
     ]
     if setting.outputs.output_tokens is None:
         notes.append("Answer lengths are assumed per task family (expert_pool.output_tokens), not measured.")
+    for model, count in setting.outputs.provenance.get("too_long", {}).items():
+        notes.append(
+            f"{count} of {len(setting.outputs.id)} questions are too long for {model}; they count as answered wrongly."
+        )
     labels = sorted(set(setting.costs.label))
     notes.append(f"Latency and energy are {' and '.join(labels)}.")
     if "modelled" in labels:

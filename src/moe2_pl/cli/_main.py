@@ -15,6 +15,7 @@ import hydra
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+from yaml import YAMLError
 
 from moe2_pl.cli._schema import register_schema
 from moe2_pl.errors import MoE2Error, UnknownNameError, closest
@@ -66,8 +67,13 @@ def _expected_errors(verbose: bool) -> Iterator[None]:
             raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
         sys.exit(1)
+    except YAMLError as error:
+        if verbose:
+            raise
+        print(f"error: the configuration is not valid YAML: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        print("interrupted; finished answers and checkpoints are kept", file=sys.stderr)
         sys.exit(130)
 
 

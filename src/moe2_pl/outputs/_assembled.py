@@ -1,6 +1,5 @@
 """From the answers in a store to outputs: scores, log-probabilities, tokens, costs and the questions' features."""
 
-import warnings
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
@@ -49,11 +48,6 @@ def assembled(plan: OutputPlan) -> ExpertOutputs:
         for model, c in zip(names, columns, strict=True)
         if c["too_long"].any()
     }
-    for model, count in too_long.items():
-        warnings.warn(
-            f"{count} of {n} questions are too long for '{model}'; they count as answered wrongly",
-            stacklevel=2,
-        )
     return ExpertOutputs(
         id=np.array([q.id for q in questions]),
         score=np.stack([c["score"] for c in columns], axis=1).astype(np.float32),

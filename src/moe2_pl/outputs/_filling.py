@@ -1,5 +1,6 @@
 """Every question of a plan answered by every model, each exactly once, whatever interrupts it."""
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,9 @@ from moe2_pl.outputs._store import fill
 from moe2_pl.questions import Request
 
 __all__ = ["LocalWorkers", "ModelFill", "Watch", "Workers", "fill_plan", "precomputed"]
+
+
+log = logging.getLogger(__name__)
 
 
 class Workers(Protocol):
@@ -112,6 +116,9 @@ def precomputed(
 ) -> ExpertOutputs:
     """The outputs of a plan: read where they lie assembled, else asked for, put together and saved in its folder.
 
+    Whatever the store lacks is asked for, also where the outputs lie assembled. Questions that were too long for a model
+    are told each time.
+
     Args:
         plan: who is asked what.
         workers: who answers; default this process.
@@ -122,14 +129,26 @@ def precomputed(
     Raises:
         MoE2Error: a model that cannot be run, or answers that cannot be scored.
     """
-    if not anew:
+    outputs = None
+    if not anew and not _lacking(plan):
         # A folder that is damaged is put together again from the store.
         with suppress(IntegrityError):
-            return ExpertOutputs.load(plan.folder)
-    tell(fill_plan(plan, workers or LocalWorkers(), watch, anew=anew))
-    outputs = assembled(plan)
-    outputs.save(plan.folder)
+            outputs = ExpertOutputs.load(plan.folder)
+    if outputs is None:
+        tell(fill_plan(plan, workers or LocalWorkers(), watch, anew=anew))
+        outputs = assembled(plan)
+        outputs.save(plan.folder)
+    for model, count in outputs.provenance["too_long"].items():
+        log.warning(
+            "%d of %d questions are too long for '%s'; they count as answered wrongly",
+            *(count, len(outputs.id), model),
+        )
     return outputs
+
+
+def _lacking(plan: OutputPlan) -> bool:
+    """Whether the store lacks an answer: of a shard that was damaged since the outputs were put together, say."""
+    return any(plan.by_key.keys() - plan.entry(model).read().keys() for model in plan.models)
 
 
 def fill_plan(plan: OutputPlan, workers: Workers, watch: Watch, *, anew: bool = False) -> list[ModelFill]:

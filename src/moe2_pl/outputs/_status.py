@@ -17,6 +17,7 @@ class ModelStatus:
         cached: of these, answered.
         others: answers to requests that the plan does not have: other questions or templates.
         corrupt: shards that were set aside because their content is not what was written.
+        too_long: answered requests that do not fit the model's context, and count as answered wrongly.
     """
 
     model: str
@@ -24,6 +25,7 @@ class ModelStatus:
     cached: int
     others: int
     corrupt: int
+    too_long: int
 
     @property
     def missing(self) -> int:
@@ -60,7 +62,10 @@ def plan_status(plan: OutputPlan) -> StoreStatus:
     for model in plan.models:
         answers = plan.entry(model).read()
         cached = sum(key in answers for key in plan.by_key)
-        models.append(ModelStatus(model, len(plan.by_key), cached, len(answers) - cached, answers.corrupt))
+        too_long = sum("too_long" in answers[key] for key in plan.by_key if key in answers)
+        models.append(
+            ModelStatus(model, len(plan.by_key), cached, len(answers) - cached, answers.corrupt, too_long)
+        )
     stale = [entry for entry in plan.store.entries() if entry.address not in ours]
     return StoreStatus(
         tuple(models),

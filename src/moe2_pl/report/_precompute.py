@@ -24,18 +24,18 @@ def print_status(status: StoreStatus, recorded: str | None = None, console: Cons
         console: where to print; by default standard output.
     """
     out = _sized(console)
-    table = _table("model", "cached", "missing", "other requests", "corrupt shards")
+    table = _table("model", "cached", "missing", "too long", "other requests", "corrupt shards")
     for model in status.models:
         table.add_row(
             model.model,
             f"{model.cached:,} of {model.requests:,}",
-            *_counts(model.missing, model.others, model.corrupt),
+            *_counts(model.missing, model.too_long, model.others, model.corrupt),
         )
     out.print(table)
-    if status.stale:
+    if status.stale_answers:
         out.print(
-            f"stale: {status.stale_answers:,} answers ({status.stale_mb:.1f} MB) under {status.stale} other addresses: "
-            "models with other settings, or of other pools"
+            f"stale: {status.stale_answers:,} answers ({status.stale_mb:.1f} MB) of models with other settings, or of "
+            "other pools"
         )
     missing = sum(model.missing for model in status.models)
     said = f"{missing:,} answers are missing" if missing else "nothing is missing"
