@@ -30,7 +30,7 @@ def assembled(plan: OutputPlan) -> ExpertOutputs:
     Raises:
         DataError: an answer is missing.
     """
-    questions, n, names = plan.questions, len(plan.questions), tuple(plan.models)
+    questions, names = plan.questions, tuple(plan.models)
     K = max((len(q.options) for q in questions), default=0)
     columns = [_column(plan, model, K) for model in names]
     categories, category = _indexed([q.category for q in questions])

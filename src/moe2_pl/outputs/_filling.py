@@ -116,8 +116,8 @@ def precomputed(
 ) -> ExpertOutputs:
     """The outputs of a plan: read where they lie assembled, else asked for, put together and saved in its folder.
 
-    Whatever the store lacks is asked for, also where the outputs lie assembled. Questions that were too long for a model
-    are told each time.
+    Whatever the store lacks is asked for, also where the outputs lie assembled. Questions that were too long for a
+    model are told each time.
 
     Args:
         plan: who is asked what.
