@@ -1,11 +1,13 @@
 """The certificate of a run: how much of its frontier to retrain, and where finished gates are kept."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from moe2_pl.certificate import Certificate, certify, frontier_subsets, random_subsets
@@ -31,6 +33,8 @@ class CertificateOptions:
         random: random subsets.
         seeds: retrained gates of each.
         cache: folder of finished ones; None keeps nothing.
+        common: whether the jobs of a sweep share one certificate: the presets' subsets come first, not the chosen
+            budget's, which would differ from job to job.
     """
 
     mode: str
@@ -38,10 +42,11 @@ class CertificateOptions:
     random: int
     seeds: int
     cache: Path | None = None
+    common: bool = False
 
-    def beside(self, checkpoint: str) -> "CertificateOptions":
+    def beside(self, checkpoint: str, *, common: bool = False) -> "CertificateOptions":
         """The same with finished gates kept in a folder beside the checkpoint."""
-        return replace(self, cache=Path(checkpoint).parent / "certificate")
+        return replace(self, cache=Path(checkpoint).parent / "certificate", common=common)
 
 
 def certificate_options(config: Mapping[str, Any]) -> CertificateOptions | None:
@@ -78,19 +83,25 @@ def certified(
         options: how much.
         tick: called with lines of progress.
     """
-    return certify(
-        gate,
-        data,
-        pool,
-        energy_j,
-        frontier_subsets((_budget_label(name, budget), solution) for name, budget, solution in planned),
-        random_subsets(pool, len(energy_j), options.random, _RANDOM_SEED),
-        mode=options.mode,
-        most_frontier=options.frontier,
-        seeds=options.seeds,
-        cache=options.cache,
-        tick=tick,
-    )
+    lock: AbstractContextManager[Any] = nullcontext()
+    if options.cache is not None:
+        options.cache.mkdir(parents=True, exist_ok=True)
+        # Jobs of a sweep that have one gate wait for what another of them retrains.
+        lock = FileLock(options.cache / ".lock")
+    with lock:
+        return certify(
+            gate,
+            data,
+            pool,
+            energy_j,
+            frontier_subsets((_budget_label(name, budget), solution) for name, budget, solution in planned),
+            random_subsets(pool, len(energy_j), options.random, _RANDOM_SEED),
+            mode=options.mode,
+            most_frontier=options.frontier,
+            seeds=options.seeds,
+            cache=options.cache,
+            tick=tick,
+        )
 
 
 def _budget_label(name: str, budget: Budget) -> str:

@@ -21,6 +21,7 @@ def evaluate(config: DictConfig) -> None:
     """
     from moe2_pl.cli._certificate import certificate_options
     from moe2_pl.cli._evaluation import prepare, report_data
+    from moe2_pl.cli._gate_store import in_multirun
     from moe2_pl.cli._outputs import write_results
     from moe2_pl.gate import load_gate
     from moe2_pl.outputs import ExpertOutputsDataModule
@@ -34,6 +35,6 @@ def evaluate(config: DictConfig) -> None:
     data = ExpertOutputsDataModule(**{**loaded.data, "categories": loaded.gate.spec.categories})
     setting = prepare(settings, pool, data)
     provenance = {"checkpoint": settings["checkpoint"], "command": f"python {shlex.join(sys.argv)}"}
-    kept = certificate and certificate.beside(settings["checkpoint"])
-    result = report_data(setting, loaded.gate, settings["solver"], provenance, log.info, kept)
+    options = certificate and certificate.beside(settings["checkpoint"], common=in_multirun())
+    result = report_data(setting, loaded.gate, settings["solver"], provenance, log.info, options)
     write_results(result, Path(settings["paths"]["output_dir"]))

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+import torch
 
 from moe2_pl.cli._baselines import baseline_rows
 from moe2_pl.cli._budgets import PRESETS, UNLIMITED, budget_grid, configured_budget, preset_budgets
@@ -20,7 +21,7 @@ from moe2_pl.cli._load import Pricing, load_curve
 from moe2_pl.cli._planning import Planner, Router, outcome_costs, table_router
 from moe2_pl.cli._realise import HeldOut, Realised, best_single
 from moe2_pl.errors import ConfigError, DataError, InfeasibleBudgetError
-from moe2_pl.gate import GatingModule
+from moe2_pl.gate import GatingModule, route
 from moe2_pl.outputs import ExpertOutputs, ExpertOutputsDataModule, log_likelihood
 from moe2_pl.pool import Costs, ExpertPool
 from moe2_pl.report import ContrastRow, LoadRow, ReportData, StepRow, SummaryRow
@@ -213,10 +214,11 @@ def report_data(
     realised = time.perf_counter()
     measured = None
     if certificate is not None:
-        planned = sorted(
-            zip(names, budgets, solutions["moe2"], strict=True),
-            key=lambda n: (n[0] != setting.chosen, n[0] == "grid"),
-        )
+        planned = list(zip(names, budgets, solutions["moe2"], strict=True))
+        if certificate.common:
+            planned = [n for n in planned if n[0] in (*PRESETS, UNLIMITED, "grid")]
+        else:
+            planned.sort(key=lambda n: (n[0] != setting.chosen, n[0] == "grid"))
         measured = certified(
             gate, setting.data, setting.pool, setting.planner.energy_j, planned, certificate, tick
         )
@@ -261,7 +263,23 @@ def report_data(
             "certificate": time.perf_counter() - realised,
         },
         certificate=measured,
+        validation_score=_validation_score(setting, router, best),
     )
+
+
+def _validation_score(setting: Setting, router: Router, solution: Solution) -> float:
+    """Mean score of validation queries, routed inside a solution; NaN where it has no experts."""
+    if not solution.experts:
+        return float("nan")
+    rows = setting.data.split.validation
+    category = setting.outputs.category[rows]
+    chosen = route(
+        torch.from_numpy(router.planned),
+        torch.from_numpy(solution.allowed[category]),
+        energy_j=torch.from_numpy(setting.planner.energy_j[category]),
+    ).expert[:, 0]
+    score = setting.pool.expand(setting.outputs.score[rows])
+    return float(score[np.arange(len(rows)), chosen.numpy()].mean())
 
 
 def _gate_router(setting: Setting, gate: GatingModule) -> tuple[Router, str]:

@@ -198,6 +198,7 @@ class CertificateConf:
 @dataclass
 class PathsConf:
     output_dir: str = MISSING
+    gates: str | None = None
 
 
 @dataclass

@@ -5,6 +5,8 @@ import shlex
 import sys
 import time
 import warnings
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,7 @@ _EXPECTED_WARNINGS = (
 
 
 def train(config: DictConfig) -> float | None:
-    """Run the stages of ``config.stages``; returns the chosen budget's held-out score for sweepers.
+    """Run the stages of ``config.stages``; returns the chosen deployment's validation score, for sweepers.
 
     Raises:
         MoE2Error: anything in the configuration or the data that cannot be used; nothing has been written then.
@@ -44,15 +46,17 @@ def train(config: DictConfig) -> float | None:
 
     import lightning as L
     from hydra.utils import instantiate
+    from lightning.pytorch.loggers import WandbLogger
 
     from moe2_pl.cli._certificate import certificate_options
     from moe2_pl.cli._data import configured_plan, data_module
     from moe2_pl.cli._evaluation import prepare, report_data
+    from moe2_pl.cli._gate_store import gate_address, gate_store, in_multirun
     from moe2_pl.cli._outputs import write_results
     from moe2_pl.gate import load_gate
     from moe2_pl.outputs import plan_status
     from moe2_pl.pool import ExpertPool
-    from moe2_pl.report import log_to_wandb, print_status
+    from moe2_pl.report import finish_wandb, log_to_wandb, print_status
 
     # Lightning sets its own level when imported; what it tells of absent GPUs helps nobody here.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -72,22 +76,27 @@ def train(config: DictConfig) -> float | None:
     if not {*config.stages} - {"status", "precompute"}:
         return None
     setting = prepare(settings, pool, data)
-    loggers = []
-    checkpoint = config.checkpoint
+    loggers: list[Any] = []
+    checkpoint, address, reused = config.checkpoint, "", False
     if "fit" in config.stages:
-        fitted = _build(config, settings, data, pool)
-        loggers = list(instantiate(config.logger).values())
-        callbacks = _callbacks(config)
-        trainer = instantiate(config.trainer, logger=loggers, callbacks=callbacks)
-        for logger in loggers:
-            logger.log_hyperparams(settings)
-        started = time.perf_counter()
-        trainer.fit(fitted, datamodule=data)
-        checkpoint = trainer.checkpoint_callback.best_model_path
-        if not trainer.is_global_zero:
-            # Of several processes one plans and reports.
-            return None
-        log.info("fitted the gate in %.1f s → %s", time.perf_counter() - started, checkpoint)
+        store, address = gate_store(config.paths.gates), gate_address(settings, data)
+        with store.claimed(address) if store else nullcontext(None) as kept:
+            # A wrong option of the gate fails here, whether it is trained or not.
+            fitted = None if kept else _build(config, settings, data, pool)
+            loggers = list(instantiate(config.logger).values())
+            for logger in loggers:
+                logger.log_hyperparams(settings)
+                logger.save()
+            if fitted is None:
+                checkpoint, reused = str(kept), True
+                log.info("the gate was trained before with all that affects training → %s", checkpoint)
+            else:
+                checkpoint = _fit(config, fitted, data, loggers)
+                if checkpoint is None:
+                    # Of several processes one plans and reports.
+                    return None
+                if store:
+                    checkpoint = str(store.keep(address, checkpoint))
     if "evaluate" not in config.stages:
         return None
     gate = load_gate(checkpoint).gate
@@ -96,21 +105,55 @@ def train(config: DictConfig) -> float | None:
         "seed": str(config.seed),
         "command": f"python {shlex.join(sys.argv)}",
     }
-    kept = certificate and certificate.beside(checkpoint)
-    result = report_data(setting, gate, settings["solver"], provenance, log.info, kept)
+    options = certificate and certificate.beside(checkpoint, common=in_multirun())
+    result = report_data(setting, gate, settings["solver"], provenance, log.info, options)
     write_results(result, folder)
     for logger in loggers:
-        if type(logger).__name__ == "WandbLogger":
-            log_to_wandb(logger, result)
-            run = logger.experiment
-            run.finish()
-            if run.offline:
-                import wandb
+        if isinstance(logger, WandbLogger):
+            log_to_wandb(
+                logger,
+                result,
+                checkpoint=checkpoint,
+                gate_address=address,
+                gate_reused=reused,
+                trained_for=gate.hparams["trained_for"],
+                pool=settings["expert_pool"],
+                folder=folder,
+            )
+            print(finish_wandb(logger))
+    return result.validation_score
 
-                # An offline run's finish returns before W&B's service has written the end of the file.
-                wandb.teardown()
-            print(f"W&B: wandb sync {Path(run.dir).parent}" if run.offline else f"W&B: {run.url}")
-    return result.chosen.score
+
+def _fit(
+    config: DictConfig, gate: Any, data: "ExpertOutputsDataModule", loggers: Sequence[Any]
+) -> str | None:
+    """Train the gate; the checkpoint of its best epoch, None in all processes but the first.
+
+    Raises:
+        KeyboardInterrupt: training was interrupted; the best epoch's checkpoint is kept.
+    """
+    from hydra.utils import instantiate
+
+    trainer = instantiate(config.trainer, logger=loggers, callbacks=_callbacks(config))
+    started = time.perf_counter()
+    try:
+        trainer.fit(gate, datamodule=data)
+    except SystemExit as stop:
+        # How Lightning ends on Ctrl-C; it is told here what is left, and the command line exits.
+        if not trainer.interrupted:
+            raise
+        best = trainer.checkpoint_callback.best_model_path
+        log.warning(
+            "training was interrupted in epoch %d; %s",
+            trainer.current_epoch,
+            f"the best one so far → {best}" if best else "no epoch had ended, so there is no checkpoint",
+        )
+        raise KeyboardInterrupt from stop
+    if not trainer.is_global_zero:
+        return None
+    checkpoint = str(trainer.checkpoint_callback.best_model_path)
+    log.info("fitted the gate in %.1f s → %s", time.perf_counter() - started, checkpoint)
+    return checkpoint
 
 
 def _callbacks(config: DictConfig) -> list[Any]:

@@ -224,6 +224,8 @@ class ReportData:
         notes: sentences that must stand beside the figures (assumed output lengths, budgets are on means, …).
         timings_s: stage → seconds.
         certificate: what reusing the gate costs, measured; None where it was off.
+        validation_score: mean score of validation queries, routed in the chosen deployment: what settings may be chosen
+            by, since nothing held out is read.
     """
 
     title: str
@@ -249,3 +251,4 @@ class ReportData:
     notes: tuple[str, ...] = ()
     timings_s: Mapping[str, float] = field(default_factory=dict)
     certificate: "Certificate | None" = None
+    validation_score: float = float("nan")
