@@ -86,14 +86,16 @@ class UnknownNameError(ConfigError):
         kind: what the name should have named, such as ``"device"``.
         name: the name that was given.
         known: every name that would have been right.
+        at: the place of the name, such as a file and a row; empty where ``kind`` says it.
 
     Example:
         >>> str(UnknownNameError("device", "agx_orn", ["agx_orin", "rtx_4090"]))
         "unknown device 'agx_orn': did you mean 'agx_orin'? Known: agx_orin, rtx_4090"
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], at: str = "") -> None:
         names = sorted(known)
         close = closest(name, names)
         hint = f"did you mean '{close}'? " if close else ""
-        super().__init__(f"unknown {kind} '{name}': {hint}Known: {', '.join(names) or 'none'}")
+        where = f"{at}: " if at else ""
+        super().__init__(f"{where}unknown {kind} '{name}': {hint}Known: {', '.join(names) or 'none'}")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from moe2_pl.errors import MoE2Error
-from moe2_pl.questions import Question, datasets_questions, read_questions
+from moe2_pl.questions import Question, Task, datasets_questions, read_questions
 
 ROWS = [
     {
@@ -32,6 +32,7 @@ ROWS = [
 COLUMNS = {
     "text": "ask", "options": ["a", "b", "c"], "label": "right", "id": "id", "category": "field",
 }  # fmt: skip
+WRITTEN = {"text": "ask", "answers": "a", "category": "field"}
 
 
 def json_lines(folder: Path, rows: list[dict]) -> Path:
@@ -122,7 +123,10 @@ def test_a_label_that_may_be_read_in_two_ways_is_not_guessed(tmp_path: Path):
 def test_one_reading_holds_for_the_whole_file(tmp_path: Path):
     # 4 fits only as a text, so 0 is not taken for an index.
     rows = [{"ask": f"{k}?", "options": ["3", "4", "5"], "right": right} for k, right in enumerate((4, 0))]
-    with pytest.raises(MoE2Error, match=r"the answer (0|4), read as (text|index), is not one of the options"):
+    with pytest.raises(
+        MoE2Error,
+        match=r"label (0|4) is an option's (index|text), but other rows need .* read as (text|index)",
+    ):
         read_questions(
             json_lines(tmp_path, rows), task="quiz", category="x",
             columns={"text": "ask", "options": "options", "label": "right"},
@@ -187,6 +191,7 @@ def test_mmlu_as_its_package_holds_it():
             "family": "topic",
         },
         where={"correct_answer": list("ABCD")},  # one row of the file is a header
+        duplicates="keep",  # nine have one option twice
     )
     assert len(found) == 14042
     assert len({q.family for q in found}) == 57
@@ -199,15 +204,16 @@ def test_mmlu_as_its_package_holds_it():
         (
             [{**ROWS[0], "right": "D"}],
             COLUMNS,
-            r"rows.jsonl, line 1: the answer 'D', read as .*, is not one of",
+            r"rows.jsonl, line 1: label 'D' names no option; the options are \['plum', 'desk', 'key'\], and a label "
+            r"is the right one's text, its index \(0…2\), its letter \(A…C\)",
         ),
-        ([{**ROWS[0], "right": None}], COLUMNS, r"line 1: the answer None"),
+        ([{**ROWS[0], "right": None}], COLUMNS, "line 1: label None names no option"),
         (
             [ROWS[0], {**ROWS[1], "id": "q1"}],
             COLUMNS,
             r"line 2: question id 'q1' stands at .*, line 1 already",
         ),
-        (ROWS, {**COLUMNS, "text": "asks"}, r"unknown column at .*, line 1 'asks': did you mean 'ask'"),
+        (ROWS, {**COLUMNS, "text": "asks"}, r"rows.jsonl, line 1: unknown column 'asks': did you mean 'ask'"),
         (ROWS, {**COLUMNS, "texts": "ask"}, "key of columns for .* 'texts': did you mean 'text'"),
         (ROWS, {"options": "a", "text": "ask", "category": "id"}, "lack label"),
         (ROWS, {"text": "ask", "category": "id"}, "lack options or answers"),
@@ -215,6 +221,22 @@ def test_mmlu_as_its_package_holds_it():
         (ROWS, {**COLUMNS, "options": "a"}, r"line 1: options are 'plum'; expected a list"),
         ([{**ROWS[0], "b": ""}], COLUMNS, r"line 1: options are \['plum', '', 'key'\]; only the last ones"),
         ([{**ROWS[0], "ask": " "}], COLUMNS, "line 1: the text is empty"),
+        (
+            [ROWS[0], {"ask": "?", "a": "x"}],
+            COLUMNS,
+            "line 2: lacks 'b', which other rows have; its keys are ask, a",
+        ),
+        (
+            [{**ROWS[0], "b": "", "c": ""}],
+            COLUMNS,
+            r"line 1: options are \['plum'\]; a choice needs at least 2",
+        ),
+        ([{**ROWS[0], "c": "plum "}], COLUMNS, "line 1: options are .* of which 'plum' stands 2 times"),
+        ([{**ROWS[0], "a": " "}], {**COLUMNS, "answers": "a"}, "line 1: options are"),
+        ([ROWS[0], {**ROWS[1], "a": " "}], WRITTEN, "line 2: answers are ' '; expected at least one text"),
+        ([{**ROWS[0], "a": []}], WRITTEN, r"line 1: answers are \[\]; expected at least one text"),
+        ([{**ROWS[0], "a": ["x", ""]}], WRITTEN, r"line 1: answers are \['x', ''\]; .* none that is empty"),
+        ([{**ROWS[0], "a": None}], WRITTEN, "line 1: answers are None; expected a text"),
     ],
 )
 def test_what_a_file_of_questions_cannot_be(tmp_path: Path, rows, columns, message):
@@ -226,21 +248,84 @@ def test_what_a_file_of_questions_cannot_be(tmp_path: Path, rows, columns, messa
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("rows.jsonl", '{"ask": "Which?"\n', "line 1: not JSON"),
+        (
+            "rows.jsonl",
+            '{"ask": "Which?"\n',
+            r"line 1: '.*' is not JSON \(Expecting ',' delimiter, column 17\)",
+        ),
+        ("rows.jsonl", '{}\n{"ask": "Caf\udce9?"}\n', "line 2: the byte 0xe9 in .*Café.* is not UTF-8; save"),
+        (
+            "rows.csv",
+            "ask,a\nIt is Caf\udce9,x\n",
+            "line 2: the byte 0xe9 in 'It is Café,x' is not UTF-8; save",
+        ),
+        ("rows.csv", "ask;a;b\nWhich?;x;y\n", "'ask;a;b' seems to use ';'; columns are separated by commas"),
+        ("rows.csv", "ask,a\nx," + "y" * 200_000, r"line 1: not CSV \(field larger than"),
         ("rows.jsonl", "[1]\n", r"line 1: holds '\[1\]'; expected an object"),
-        ("rows.csv", "ask,a,b,c,right,id,field\nWhich?,plum\n", "row 1: has not the header's 7 columns"),
+        ("rows.csv", "ask,a,b,c,right,id,field\nWhich?,plum\n", "row 1: has 2 columns, and the header 7"),
         ("rows.parquet", "PAR", "not a Parquet file"),
+        ("rows.csv", "ask,a\nWhich?,plum,x\n", "row 1: has 3 columns, and the header 2"),
         ("rows.tsv", "ask\n", r"ends in '.tsv'; expected .jsonl, .csv, .parquet"),
-        ("row.jsonl", "{}", r"unknown file of questions in .* 'rows.jsonl': did you mean 'row.jsonl'"),
+        ("row.jsonl", "{}", "there is no file '.*rows.jsonl'; did you mean '.*row.jsonl'"),
     ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, name, content, message):
     file = tmp_path / name
-    file.write_text(content)
+    file.write_text(content, encoding="utf-8", errors="surrogateescape")
     if name == "row.jsonl":
         file = tmp_path / "rows.jsonl"
-    with pytest.raises(MoE2Error, match=message):
+    with pytest.raises(MoE2Error, match=message) as caught:
         read_questions(file, task="quiz", columns=COLUMNS)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_names_only_files_that_could_be_meant(tmp_path: Path):
+    (tmp_path / "other.csv").write_text("ask\n")
+    (tmp_path / "notes.md").write_text("")
+    for name, message in (
+        ("quiz.jsonl", "there is no file '.*quiz.jsonl'; files of rows beside it: other.csv$"),
+        ("nowhere/quiz.jsonl", "there is no file '.*quiz.jsonl', nor a folder '.*nowhere'$"),
+        ("", "it is a folder; name a file in it"),
+    ):
+        with pytest.raises(MoE2Error, match=message):
+            read_questions(tmp_path / name, task="quiz", columns=COLUMNS)
+
+
+@pytest.mark.parametrize("write", [json_lines, csv])
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, write):
+    file = write(tmp_path, ROWS)
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert read_questions(file, task="quiz", columns=COLUMNS) == EXPECTED
+
+
+def test_a_line_of_json_may_hold_any_sign_but_a_line_feed(tmp_path: Path):
+    file = tmp_path / "rows.jsonl"
+    file.write_text(
+        '{"ask": "a\u2028b\u0085c", "a": "x"}\r\n\r\n{"ask": "d", "a": "y"}\r\n', encoding="utf-8"
+    )
+    found = read_questions(file, task="quiz", category="x", columns={"text": "ask", "answers": "a"})
+    assert [asked.text for asked in found] == ["a\u2028b\u0085c", "d"]
+
+
+def test_an_option_that_stands_twice_may_be_kept(tmp_path: Path):
+    file = json_lines(tmp_path, [{**ROWS[0], "c": "plum"}])
+    [asked] = read_questions(file, task="quiz", columns=COLUMNS, duplicates="keep")
+    assert (asked.options, asked.label) == (("plum", "desk", "plum"), 0)
+    json_lines(tmp_path, [{**ROWS[0], "c": "plum", "right": "plum"}])
+    with pytest.raises(MoE2Error, match="label 'plum' is the text of several options"):
+        read_questions(file, task="quiz", columns=COLUMNS, duplicates="keep")
+
+
+@pytest.mark.parametrize(
+    ("form", "columns", "message"),
+    [
+        ("generate", COLUMNS, r"rows.jsonl: task 'quiz' \(format generate\) has answers written, and columns"),
+        ("letter", WRITTEN, r"rows.jsonl: task 'quiz' \(format letter\) weighs options, and columns name none"),
+    ],
+)  # fmt: skip
+def test_columns_that_do_not_suit_the_task_are_refused_with_the_file(tmp_path: Path, form, columns, message):
+    with pytest.raises(MoE2Error, match=message):
+        read_questions(json_lines(tmp_path, ROWS), task=Task("quiz", form), columns=columns)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +334,11 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name, content, message):
         ({"count": 3}, "count is 3; it has 2 rows"),
         ({"where": {"field": "sport"}}, "no row where field is 'sport'"),
         ({"label_as": "letters"}, "did you mean 'letter'"),
+        (
+            {"label_as": "number"},
+            r"line 1: label 'A' is not the number \(1…3\) of an option; the options are",
+        ),
+        ({"duplicates": "drop"}, "unknown duplicates for .* 'drop': Known: keep, refuse"),
     ],
 )
 def test_a_choice_that_leaves_nothing(tmp_path: Path, options, message):

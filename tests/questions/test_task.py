@@ -178,8 +178,16 @@ def test_what_a_task_cannot_be(config, error, message):
 @pytest.mark.parametrize(
     ("task", "asked", "message"),
     [
-        (Task("quiz"), written("plum"), "weighs options, and question 'q0' has none"),
-        (Task("quiz", "generate"), question(), "has answers written, and question 'q0' has none"),
+        (
+            Task("quiz"),
+            written("plum"),
+            r"weighs options, and question 'q0' \('Which is a fruit\?'\) has none",
+        ),
+        (
+            Task("quiz", "generate"),
+            question(),
+            r"has answers written, and question 'q0' \('Which is a fruit\?'\) has none",
+        ),
         (Task("quiz", "letter"), question(options=tuple(map(str, range(27)))), "27 options; letters name 26"),
     ],
 )

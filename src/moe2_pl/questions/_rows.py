@@ -1,5 +1,6 @@
 """Rows of a table → questions: which column holds what, and how the right option is named."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ __all__ = ["COLUMNS", "Columns", "questions_of_rows"]
 COLUMNS = ("text", "options", "label", "answers", "category", "family", "id")
 Columns = Mapping[str, str | Sequence[str]]
 Row = Mapping[str, Any]
+
+_MISSING = object()
+_DUPLICATES = ("refuse", "keep")
 
 
 def _number(value: Any) -> int | None:
@@ -74,8 +78,7 @@ class _Labels:
         tried = {name: self._found(name) for name in ("index", "letter", "text")}
         fitting = {name: found for name, found in tried.items() if None not in found}
         if not fitting:
-            best = max(tried, key=lambda name: sum(found is not None for found in tried[name]))
-            return self._checked(best)
+            raise self._unread(tried)
         name, *others = fitting
         for k, label in enumerate(fitting[name]):
             for other in others:
@@ -97,10 +100,36 @@ class _Labels:
         ):
             if label is None:
                 raise DataError(
-                    f"{where}: the answer {value!r}, read as {name}, is not one of the options {list(options)}"
+                    f"{where}: label {value!r} is not the {name} ({_named(name, options)}) of an option; "
+                    f"the options are {list(options)}"
                 )
             labels.append(label)
         return labels
+
+    def _unread(self, tried: Mapping[str, list[int | None]]) -> DataError:
+        """What to say of labels that no one reading fits."""
+        most = max(tried, key=lambda name: sum(found is not None for found in tried[name]))
+        k = tried[most].index(None)
+        at, value, options = self.where[k], self.values[k], self.options[k]
+        fits = [name for name, found in tried.items() if found[k] is not None]
+        if fits:
+            return DataError(
+                f"{at}: label {value!r} is an option's {fits[0]}, but other rows need labels to be read as {most}; "
+                "one reading holds for all rows"
+            )
+        ways = ", ".join(f"its {name} ({_named(name, options)})" for name in ("index", "letter"))
+        twice = [option.strip() for option in options].count(str(value).strip()) > 1
+        why = "is the text of several options" if twice else "names no option"
+        return DataError(
+            f"{at}: label {value!r} {why}; the options are {list(options)}, and a label is the right one's text, {ways}"
+        )
+
+
+def _named(reading: str, options: Sequence[str]) -> str:
+    """The labels that a reading knows."""
+    last = len(options) - 1
+    known = {"index": f"0…{last}", "number": f"1…{last + 1}", "letter": f"A…{LETTERS[min(last, 25)]}"}
+    return known.get(reading, "as it is written there")
 
 
 def questions_of_rows(
@@ -115,6 +144,7 @@ def questions_of_rows(
     where: Mapping[str, Any] | None = None,
     count: int | None = None,
     seed: int = 0,
+    duplicates: str = "refuse",
 ) -> list[Question]:
     """Questions from rows, each beside the place that errors name.
 
@@ -131,10 +161,11 @@ def questions_of_rows(
         where: column → value or list of values; other rows are left out.
         count: how many rows to take at random, in the file's order; None for all.
         seed: of that choice.
+        duplicates: whether to ``refuse`` or to ``keep`` questions with one option twice, as some benchmarks have.
 
     Raises:
         UnknownNameError: an unknown key of ``columns``, or a column that the rows lack.
-        ConfigError: no text, neither options nor answers, or no category.
+        ConfigError: no text, neither options nor answers, not what the task needs, or no category.
         DataError: no rows, a value that cannot be read, an answer that is none of the options, duplicate ids.
     """
     for key in columns:
@@ -151,6 +182,10 @@ def questions_of_rows(
         )
     if not category and "category" not in columns:
         raise ConfigError(f"{source}: no category; give one for all questions or a column that holds it")
+    if duplicates not in _DUPLICATES:
+        raise UnknownNameError(f"duplicates for {source}", duplicates, _DUPLICATES)
+    if isinstance(task, Task):
+        _check_task(task, columns, source)
     chosen = _chosen(list(rows), source, where or {}, count, seed)
 
     def column(key: str) -> list[Any] | None:
@@ -158,17 +193,21 @@ def questions_of_rows(
             return None
         name = columns[key]
         if not isinstance(name, str):
-            return [[_value(row, n, at) for n in name] for at, row in chosen]
-        return [_value(row, name, at) for at, row in chosen]
+            return [list(values) for values in zip(*(_values(chosen, n) for n in name), strict=True)]
+        return _values(chosen, name)
 
     at = [place for place, _ in chosen]
     texts = [_text(value, place, "text") for place, value in zip(at, column("text") or [], strict=True)]
     n = len(chosen)
-    options = [_options(value, place) for place, value in zip(at, column("options") or [[]] * n, strict=True)]
+    options: list[tuple[str, ...]] = [()] * n
     labels = [-1] * n
     if "options" in columns:
+        pairs = zip(at, column("options") or [], strict=True)
+        options = [_options(value, place, duplicates) for place, value in pairs]
         labels = _Labels(at, column("label") or [], options).read(label_as)
-    answers = [_answers(value, place) for place, value in zip(at, column("answers") or [[]] * n, strict=True)]
+    answers: list[tuple[str, ...]] = [()] * n
+    if "answers" in columns:
+        answers = [_answers(value, place) for place, value in zip(at, column("answers") or [], strict=True)]
     name = task if isinstance(task, str) else task.name
     categories, families = column("category"), column("family")
     ids = [str(value) for value in column("id") or [""] * n]
@@ -188,6 +227,19 @@ def questions_of_rows(
     )
 
 
+def _check_task(task: Task, columns: Columns, source: str) -> None:
+    if task.format == "generate" and "answers" not in columns:
+        raise ConfigError(
+            f"{source}: task '{task.name}' (format generate) has answers written, and columns name none to compare "
+            "them with; say answers: COLUMN, or let the task weigh options by format cloze or letter"
+        )
+    if task.format != "generate" and "options" not in columns:
+        raise ConfigError(
+            f"{source}: task '{task.name}' (format {task.format}) weighs options, and columns name none; say options "
+            "and label, or let the task have answers written by format generate"
+        )
+
+
 def _chosen(
     rows: list[tuple[str, Row]], source: str, where: Mapping[str, Any], count: int | None, seed: int
 ) -> list[tuple[str, Row]]:
@@ -195,7 +247,7 @@ def _chosen(
         raise DataError(f"{source} is empty; expected at least one question")
     for name, wanted in where.items():
         values = [wanted] if isinstance(wanted, str) or not isinstance(wanted, Sequence) else list(wanted)
-        rows = [(at, row) for at, row in rows if _value(row, name, at) in values]
+        rows = [pair for pair, value in zip(rows, _values(rows, name), strict=True) if value in values]
         if not rows:
             raise DataError(f"{source}: no row where {name} is {wanted!r}")
     if count is None:
@@ -216,15 +268,38 @@ def _check_ids(ids: list[str], at: list[str]) -> None:
         first[name] = place
 
 
-def _value(row: Row, name: str, at: str) -> Any:
-    """The value of a column, or of a nested one by its dotted name."""
+def _values(rows: list[tuple[str, Row]], name: str) -> list[Any]:
+    """The values of a column, or of a nested one by its dotted name.
+
+    Raises:
+        UnknownNameError: no row has it.
+        DataError: one row lacks it.
+    """
+    found = [_value(row, name) for _, row in rows]
+    lacking = [k for k, value in enumerate(found) if value is _MISSING]
+    if not lacking:
+        return found
+    at, row = rows[lacking[0]]
+    if len(lacking) < len(rows):
+        raise DataError(
+            f"{at}: lacks '{name}', which other rows have; its keys are {', '.join(map(str, row))}"
+        )
+    known, part = row, name
+    if name not in row:
+        for part in name.split("."):
+            if not isinstance(known.get(part), Mapping):
+                break
+            known = known[part]
+    raise UnknownNameError("column", name if known is row else part, map(str, known), at)
+
+
+def _value(row: Row, name: str) -> Any:
     if name in row:
         return row[name]
     found: Any = row
     for part in name.split("."):
         if not isinstance(found, Mapping) or part not in found:
-            keys = list(found) if isinstance(found, Mapping) else []
-            raise UnknownNameError(f"column at {at}", name if found is row else part, map(str, keys))
+            return _MISSING
         found = found[part]
     return found
 
@@ -235,7 +310,7 @@ def _text(value: Any, at: str, what: str) -> str:
     return str(value)
 
 
-def _options(value: Any, at: str) -> tuple[str, ...]:
+def _options(value: Any, at: str, duplicates: str) -> tuple[str, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str):
         raise DataError(
             f"{at}: options are {value!r}; expected a list, or name several columns, one an option"
@@ -245,6 +320,15 @@ def _options(value: Any, at: str) -> tuple[str, ...]:
         texts.pop()
     if not all(text.strip() for text in texts):
         raise DataError(f"{at}: options are {texts}; only the last ones may be empty")
+    if len(texts) < 2:
+        raise DataError(f"{at}: options are {texts}; a choice needs at least 2")
+    count = Counter(text.strip() for text in texts)
+    twice = [text for text, times in count.items() if times > 1]
+    if twice and duplicates == "refuse":
+        raise DataError(
+            f"{at}: options are {texts}, of which {twice[0]!r} stands {count[twice[0]]} times; they must differ "
+            "(duplicates: keep asks all the same)"
+        )
     return tuple(texts)
 
 
@@ -252,4 +336,7 @@ def _answers(value: Any, at: str) -> tuple[str, ...]:
     values = [value] if isinstance(value, str | int | float) else value
     if not isinstance(values, Sequence):
         raise DataError(f"{at}: answers are {value!r}; expected a text or a list of texts")
-    return tuple(str(answer) for answer in values)
+    texts = ["" if answer is None else str(answer) for answer in values]
+    if not texts or not all(text.strip() for text in texts):
+        raise DataError(f"{at}: answers are {value!r}; expected at least one text, and none that is empty")
+    return tuple(texts)

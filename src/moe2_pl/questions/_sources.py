@@ -4,10 +4,11 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from moe2_pl.errors import ConfigError, DataError, UnknownNameError
+from moe2_pl.errors import ConfigError, DataError, closest
 from moe2_pl.questions._question import Question
 from moe2_pl.questions._rows import Columns, Row, questions_of_rows
 from moe2_pl.questions._task import Task
@@ -28,6 +29,7 @@ def read_questions(
     where: Mapping[str, Any] | None = None,
     count: int | None = None,
     seed: int = 0,
+    duplicates: str = "refuse",
 ) -> list[Question]:
     """Questions from a file of JSON lines, CSV (UTF-8, with a header) or Parquet.
 
@@ -43,12 +45,13 @@ def read_questions(
         where: column → value or list of values; other rows are left out.
         count: how many rows to take at random, in the file's order; None for all.
         seed: of that choice.
+        duplicates: whether to ``refuse`` or to ``keep`` questions with one option twice, as some benchmarks have.
 
     Raises:
         ConfigError: a missing file or package, an ending that is none of the three, columns that do not suffice.
         UnknownNameError: a column that the file lacks.
-        DataError: what cannot be read, with file and row: an empty file, a broken line, an answer that is none of
-            the options, duplicate ids.
+        DataError: what cannot be read, with file and row: an empty file, a broken line, bytes that are not
+            UTF-8, a label that names no option, a single option or one twice, an empty answer, duplicate ids.
 
     Example:
         >>> import tempfile
@@ -70,6 +73,7 @@ def read_questions(
         where=where,
         count=count,
         seed=seed,
+        duplicates=duplicates,
     )
 
 
@@ -87,6 +91,7 @@ def datasets_questions(
     where: Mapping[str, Any] | None = None,
     count: int | None = None,
     seed: int = 0,
+    duplicates: str = "refuse",
 ) -> list[Question]:
     """Questions from a dataset of the Hugging Face Hub, or from a local folder that ``datasets`` reads.
 
@@ -95,7 +100,7 @@ def datasets_questions(
         split: ``test``, ``validation[:100]``, …
         name: the dataset's configuration.
         revision: branch, tag or commit on the Hub.
-        task, columns, category, family, label_as, where, count, seed: as :func:`read_questions` has them.
+        task, columns, category, family, label_as, where, count, seed, duplicates: as :func:`read_questions` has them.
 
     Raises:
         ConfigError: ``datasets`` is not installed, or cannot load this.
@@ -124,6 +129,7 @@ def datasets_questions(
         where=where,
         count=count,
         seed=seed,
+        duplicates=duplicates,
     )
 
 
@@ -138,10 +144,9 @@ def read_rows(path: str | Path) -> Iterator[tuple[str, Row]]:
         DataError: a row that cannot be read.
     """
     file = _file(str(path))
-    readers = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}
-    if file.suffix not in readers:
-        raise ConfigError(f"'{path}' ends in '{file.suffix}'; expected {', '.join(readers)}")
-    return readers[file.suffix](file)
+    if file.suffix not in _READERS:
+        raise ConfigError(f"'{path}' ends in '{file.suffix}'; expected {', '.join(_READERS)}")
+    return _READERS[file.suffix](file)
 
 
 def _file(path: str) -> Path:
@@ -153,35 +158,68 @@ def _file(path: str) -> Path:
             raise ConfigError(f"questions '{path}': no package '{package}' is installed")
         file = Path(spec.submodule_search_locations[0]) / inside
     if not file.is_file():
-        folder = file.parent
-        known = [p.name for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
-        raise UnknownNameError(f"file of questions in {folder}", file.name, known)
+        raise ConfigError(f"there is no file '{path}'{_nearest(file)}")
     return file
 
 
+def _nearest(file: Path) -> str:
+    """What to say of the place where a file is missing."""
+    if file.is_dir():
+        return ": it is a folder; name a file in it"
+    if not file.parent.is_dir():
+        return f", nor a folder '{file.parent}'"
+    known = sorted(p.name for p in file.parent.iterdir() if p.is_file() and p.suffix in _READERS)
+    close = closest(file.name, known)
+    if close:
+        return f"; did you mean '{file.parent / close}'?"
+    return f"; files of rows beside it: {', '.join(known[:8]) or 'none'}"
+
+
+def _decoded(file: Path) -> str:
+    """The text of a file in UTF-8, whether it begins with a byte-order mark or not."""
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        data, start = error.object, error.start
+        line = data.count(b"\n", 0, start) + 1
+        begin = max(data.rfind(b"\n", 0, start) + 1, start - 20)
+        there = data[begin : start + 8].split(b"\n")[0].decode("latin-1")
+        raise DataError(
+            f"{file}, line {line}: the byte 0x{data[start]:02x} in {there!r} is not UTF-8; save the file as UTF-8"
+        ) from error
+
+
 def _json_lines(file: Path) -> Iterator[tuple[str, Row]]:
-    with file.open(encoding="utf-8") as lines:
-        for k, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{file}, line {k}: not JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{file}, line {k}: holds {line.strip()[:40]!r}; expected an object")
-            yield f"{file}, line {k}", row
+    for k, line in enumerate(StringIO(_decoded(file), newline=None), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.rstrip())
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{file}, line {k}: {line.strip()[:40]!r} is not JSON ({error.msg}, column {error.colno}); "
+                "expected an object"
+            ) from error
+        if not isinstance(row, dict):
+            raise DataError(f"{file}, line {k}: holds {line.strip()[:40]!r}; expected an object")
+        yield f"{file}, line {k}", row
 
 
 def _csv(file: Path) -> Iterator[tuple[str, Row]]:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines)
+    reader = csv.DictReader(StringIO(_decoded(file), newline=""))
+    try:
+        header = reader.fieldnames or ()
+        if len(header) == 1 and (sign := next((sign for sign in ";\t|" if sign in header[0]), "")):
+            raise DataError(
+                f"{file}: its header {header[0][:60]!r} seems to use {sign!r}; columns are separated by commas"
+            )
         for k, row in enumerate(reader, 1):
             if None in row or None in row.values():
-                raise DataError(
-                    f"{file}, row {k}: has not the header's {len(reader.fieldnames or ())} columns"
-                )
+                given = len(header) + len(row.get(None, ())) - list(row.values()).count(None)
+                raise DataError(f"{file}, row {k}: has {given} columns, and the header {len(header)}")
             yield f"{file}, row {k}", row
+    except csv.Error as error:
+        raise DataError(f"{file}, line {reader.line_num}: not CSV ({error})") from error
 
 
 def _parquet(file: Path) -> Iterator[tuple[str, Row]]:
@@ -196,3 +234,6 @@ def _parquet(file: Path) -> Iterator[tuple[str, Row]]:
         raise DataError(f"{file}: not a Parquet file ({error})") from error
     for k, row in enumerate(table.to_pylist(), 1):
         yield f"{file}, row {k}", row
+
+
+_READERS = {".jsonl": _json_lines, ".csv": _csv, ".parquet": _parquet}

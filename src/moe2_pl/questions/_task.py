@@ -116,11 +116,14 @@ class Task:
         if self.format == "generate":
             if not question.answers:
                 raise DataError(
-                    f"task '{self.name}' has answers written, and question '{question.id}' has none to compare with"
+                    f"task '{self.name}' has answers written, and question '{question.id}' ({question.text[:60]!r}) "
+                    "has none to compare with"
                 )
             return Prompt(self._context(question), self.max_tokens, self.stop, self.chat)
         if not question.options:
-            raise DataError(f"task '{self.name}' weighs options, and question '{question.id}' has none")
+            raise DataError(
+                f"task '{self.name}' weighs options, and question '{question.id}' ({question.text[:60]!r}) has none"
+            )
         weighed: Sequence[str] = question.options
         if self.format == "letter":
             if len(question.options) > len(LETTERS):
