@@ -141,7 +141,12 @@ def test_an_adapter_of_another_base_is_one_line(tiny, adapters, tmp_path):
     backend.score(REQUESTS)
     backend.close()
     twin = tiny_llm.save(tmp_path / "twin", seed=9)
-    assert f"was trained on a base with SHA-256 {own[:12]}…" in refused(twin, named)
+    said = refused(twin, named)
+    assert f"was trained on a base with SHA-256 {own[:12]}…, and model '{twin}' has " in said
+    called = copied(named, tmp_path / "called", base_model_name_or_path="package:tiny")
+    assert f"was trained on 'package:tiny' with SHA-256 {own[:12]}…, and model '{twin}' has " in refused(
+        twin, called
+    )
 
 
 def test_a_refused_adapter_leaves_the_base_as_it_was(tiny, adapters, tmp_path):
@@ -180,6 +185,12 @@ def test_a_folder_that_is_no_adapter_is_one_line(tiny, tmp_path, files, message)
         (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=message):
         TransformersBackend(str(tiny), adapter=str(tmp_path))
+
+
+def test_a_misspelt_adapter_of_a_package_is_suggested_as_it_is_given(tiny):
+    there = "package:moe2_pl/assets/pocket_mix/adapters"
+    with pytest.raises(ConfigError, match=f"adapter .* no such folder .did you mean '{there}/words'"):
+        TransformersBackend(str(tiny), adapter=f"{there}/word")
 
 
 def test_a_damaged_adapter_is_one_line(tiny, adapters, tmp_path):

@@ -1,5 +1,6 @@
 """Model files are found, or said to be missing, and named by their content without loading anything."""
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from tests import tiny_llm
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.experts import TransformersBackend, find_model
+from moe2_pl.experts import TransformersBackend, _unpacked, find_model
 from moe2_pl.experts._model_files import cache_folder, digest_of
 from moe2_pl.questions import Choices
 
@@ -97,6 +98,13 @@ def test_a_package_in_parts_is_assembled_once(tmp_path: Path, cache: Path, monke
     ("model", "file", "message"),
     [
         ("{here}/lama", None, r"there is no such folder \(did you mean '.*/llama'\?\)"),
+        ("{here}/lama/of/mine", None, "there is no such folder$"),
+        ("{here}/lama/inner", None, r"there is no such folder \(did you mean '.*/llama/inner'\?\)"),
+        (
+            "package:transformers/modls",
+            None,
+            r"no such folder \(did you mean 'package:transformers/models'\?\)",
+        ),
         ("{here}/llama/config.json", None, "is a file; give its folder as model and 'config.json' as file"),
         ("{here}/llama", "lama.gguf", "holds no lama.gguf; its GGUF files: none"),
         ("{here}/several", None, "holds several GGUF files; name one as file: one.gguf, two.gguf"),
@@ -111,9 +119,20 @@ def test_what_is_not_there_is_one_line(tmp_path: Path, model: str, file: str | N
     folder(tmp_path / "several", one__gguf="x", two__gguf="y")
     folder(tmp_path / "pickled", pytorch_model__bin="x")
     folder(tmp_path / "empty")
+    (tmp_path / "llama" / "inner").mkdir()
     with pytest.raises(ConfigError, match=message) as error:
         find_model(model.format(here=tmp_path), file)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["./models/llama", "~/models/llama", "models/llama", "a/b/c"])
+def test_what_looks_like_a_folder_is_not_looked_for_on_the_hub(tmp_path: Path, monkeypatch, name: str):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ConfigError, match="there is no such folder"):
+        find_model(name)
+    assert find_model("model/llama").folder is None
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -152,6 +171,43 @@ def test_a_model_that_neither_a_folder_nor_the_hub_has_is_one_line(hub: Path):
     ) as error:
         _ = TransformersBackend("someone/tiny").identity
     assert "\n" not in str(error.value)
+
+
+def test_the_hub_being_asked_again_is_not_told_line_by_line(monkeypatch, caplog):
+    import huggingface_hub
+
+    def unreachable(*_, **__):
+        logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 8s [Retry 5/5].")
+        raise OSError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    with pytest.raises(ConfigError, match="cannot be had from the Hub: no network"):
+        _ = find_model("someone/tiny").identity
+    assert not caplog.records
+    logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 8s")
+    assert len(caplog.records) == 1
+
+
+def test_unpacking_is_told_before_it_begins_and_happens_once(
+    tmp_path: Path, cache: Path, monkeypatch, caplog
+):
+    told_before = []
+
+    def unpack(_file, _dtype, folder: Path) -> None:
+        told_before.extend(record.getMessage() for record in caplog.records)
+        (folder / "model.safetensors").write_text("w")
+
+    monkeypatch.setattr(_unpacked, "_unpack", unpack)
+    caplog.set_level(logging.INFO, logger="moe2_pl")
+    file = tmp_path / "small.gguf"
+    file.write_bytes(bytes(2_000_000))
+    kept = {_unpacked.unpacked(file, "float32") for _ in range(2)}
+    assert [(path / "model.safetensors").read_text() for path in kept] == ["w"]
+    assert told_before == [
+        f"unpacking 'small.gguf' (2 MB) to float32 in {cache / 'unpacked'}, which may take minutes; "
+        "it is kept there and done once"
+    ]
+    assert len(caplog.records) == 1
 
 
 def test_the_cache_is_where_the_system_keeps_caches(monkeypatch, tmp_path: Path):

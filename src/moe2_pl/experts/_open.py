@@ -17,6 +17,19 @@ BACKENDS: dict[str, str] = {
     "recorded": "moe2_pl.experts._recorded:RecordedBackend",
 }
 
+# Servers that people name as the backend.
+_SERVERS = ("vllm", "ollama", "openai", "sglang", "tgi", "lmstudio", "lm_studio", "llama_server")
+# Settings that belong to one backend and are often given to another.
+_KEYS = {
+    "base_url": "endpoint",
+    "api_key_env": "endpoint",
+    "concurrency": "endpoint",
+    "adapter": "transformers",
+    "dtype": "transformers",
+    "device": "transformers",
+    "tokens_per_batch": "transformers",
+}
+
 
 def open_backend(name: str, settings: Mapping[str, Any]) -> Backend:
     """The backend of one model; nothing is loaded yet.
@@ -45,6 +58,7 @@ endpoint, llama_cpp, recorded, transformers
     }
     for key in given:
         if key not in parameters:
+            _check_place(name, str(settings.get("backend", "transformers")), str(key))
             raise UnknownNameError(f"setting of model '{name}'", str(key), [*parameters, "backend"])
     lacking = [key for key, p in parameters.items() if p.default is p.empty and key not in given]
     if lacking:
@@ -52,9 +66,27 @@ endpoint, llama_cpp, recorded, transformers
     return cls(**given)
 
 
+def _check_place(name: str, backend: str, key: str) -> None:
+    """Say which backend has a setting that this one has not.
+
+    Raises:
+        ConfigError: one of the project's has it.
+    """
+    if backend in BACKENDS and key in _KEYS:
+        raise ConfigError(
+            f"expert_pool.models.{name}: {key} is a setting of backend '{_KEYS[key]}', and the backend is '{backend}'; "
+            f"give backend: {_KEYS[key]}, or leave {key} out"
+        )
+
+
 def _class(name: str, backend: str) -> type[Backend]:
     where = BACKENDS.get(backend, backend)
     module, colon, attribute = where.partition(":")
+    if backend.lower().replace("-", "_") in _SERVERS:
+        raise ConfigError(
+            f"expert_pool.models.{name}.backend is '{backend}'; a server is asked by backend: endpoint, with its URL "
+            'as base_url: "http://HOST:PORT/v1"'
+        )
     if not colon:
         raise UnknownNameError(f"backend of model '{name}'", backend, BACKENDS)
     try:

@@ -5,6 +5,7 @@ for a moment 2.8 times the memory of the model. What comes out is kept in the ca
 mapped into memory as they are needed and shared between processes.
 """
 
+import logging
 import shutil
 import tempfile
 import time
@@ -15,6 +16,7 @@ from moe2_pl.experts._model_files import cache_folder, digest_of, first_line
 
 __all__ = ["unpacked"]
 
+_LOG = logging.getLogger(__name__)
 _PARTIAL = "partial-"
 _ABANDONED_S = 6 * 3600.0
 
@@ -43,6 +45,10 @@ def unpacked(file: Path, dtype: str) -> Path:
         scratch = Path(tempfile.mkdtemp(dir=kept.parent, prefix=_PARTIAL))
     except OSError as error:
         raise ConfigError(f"'{file.name}' cannot be unpacked to {kept.parent}: {error}") from error
+    _LOG.info(
+        "unpacking '%s' (%.0f MB) to %s in %s, which may take minutes; it is kept there and done once",
+        file.name, file.stat().st_size / 1e6, dtype, kept.parent,
+    )  # fmt: skip
     try:
         _unpack(file, dtype, scratch)
         try:
