@@ -21,7 +21,7 @@ def evaluate(config: DictConfig) -> None:
     """
     from moe2_pl.cli._certificate import certificate_options
     from moe2_pl.cli._evaluation import prepare, report_data
-    from moe2_pl.cli._gate_store import in_multirun
+    from moe2_pl.cli._multirun import in_multirun, write_job
     from moe2_pl.cli._outputs import write_results
     from moe2_pl.gate import load_gate
     from moe2_pl.outputs import ExpertOutputsDataModule
@@ -37,4 +37,7 @@ def evaluate(config: DictConfig) -> None:
     provenance = {"checkpoint": settings["checkpoint"], "command": f"python {shlex.join(sys.argv)}"}
     options = certificate and certificate.beside(settings["checkpoint"], common=in_multirun())
     result = report_data(setting, loaded.gate, settings["solver"], provenance, log.info, options)
-    write_results(result, Path(settings["paths"]["output_dir"]))
+    folder = Path(settings["paths"]["output_dir"])
+    write_results(result, folder, brief=in_multirun())
+    if in_multirun():
+        write_job(folder, validation_score=result.validation_score)

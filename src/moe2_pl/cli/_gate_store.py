@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 
+from moe2_pl.cli._multirun import in_multirun
 from moe2_pl.errors import CheckpointError
 
 if TYPE_CHECKING:
     from moe2_pl.outputs import ExpertOutputsDataModule
 
-__all__ = ["GateStore", "gate_address", "gate_store", "in_multirun"]
+__all__ = ["GateStore", "gate_address", "gate_store"]
 
 # What of a Trainer says how a fit is watched or where it runs, not what comes out.
 _WATCHING = ("enable_progress_bar", "enable_model_summary", "log_every_n_steps", "profiler", "detect_anomaly")
@@ -78,11 +78,6 @@ class GateStore:
 
     def _path(self, address: str) -> Path:
         return self.folder / address[:20] / "gate.ckpt"
-
-
-def in_multirun() -> bool:
-    """Whether this is one of the jobs of a multirun."""
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def gate_store(folder: str | None) -> GateStore | None:

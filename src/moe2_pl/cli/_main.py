@@ -4,6 +4,7 @@ Only Hydra is imported before the configuration stands, so that ``--help`` and m
 """
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -17,8 +18,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 from yaml import YAMLError
 
+from moe2_pl.cli._multirun import SweepSummary, in_multirun, job_name, write_job
 from moe2_pl.cli._schema import register_schema
-from moe2_pl.errors import MoE2Error, UnknownNameError, closest
+from moe2_pl.errors import InfeasibleBudgetError, MoE2Error, UnknownNameError, closest
 
 __all__ = ["run"]
 
@@ -37,10 +39,19 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
     # Inside Hydra's job, or Hydra would add lines of its own; wraps: Hydra looks at the task's module.
     @wraps(task)
     def guarded(config: DictConfig) -> object:
+        if in_multirun() and not verbose:
+            with _failing_alone():
+                try:
+                    return task(config)
+                except InfeasibleBudgetError as error:
+                    # Of a sweep over budgets a result like others; for sweepers a trial without a value.
+                    write_job(Path(config.paths.output_dir), status="infeasible", reason=str(error))
+                    print(f"infeasible: {job_name()}")
+                    return math.nan
         with _expected_errors(verbose):
             return task(config)
 
-    with _expected_errors(verbose), _raising_hydra():
+    with _expected_errors(verbose), SweepSummary.merged_at_the_end(), _raising_hydra():
         hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(guarded)()
 
 
@@ -56,6 +67,16 @@ def _raising_hydra() -> Iterator[None]:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = before
+
+
+@contextmanager
+def _failing_alone() -> Iterator[None]:
+    """An expected error of one job is told, and the others go on; Hydra raises it again when all have ended."""
+    try:
+        yield
+    except (MoE2Error, HydraException, OmegaConfBaseException) as error:
+        # Of one plain type: launchers carry it between processes.
+        raise MoE2Error(f"{job_name()}: {_one_line(error)}") from None
 
 
 @contextmanager

@@ -18,8 +18,8 @@ __all__ = ["write_results"]
 log = logging.getLogger(__name__)
 
 
-def write_results(data: ReportData, folder: Path) -> None:
-    """Write the CSV files and report.html, and print the closing table."""
+def write_results(data: ReportData, folder: Path, *, brief: bool = False) -> None:
+    """Write the CSV files and report.html, and print the closing table; of one job among many one line, ``brief``."""
     rows = [data.chosen, *(r for r in data.presets if r is not data.chosen), *data.grid]
     write_frontier(rows, folder / "frontier.csv")
     write_frontier_by_category(rows, folder / "frontier_by_category.csv")
@@ -27,5 +27,11 @@ def write_results(data: ReportData, folder: Path) -> None:
     if data.certificate is not None:
         write_certificate(data.certificate, folder / "certificate.csv")
     report = write_report(data, folder / "report.html")
+    if brief:
+        row = data.chosen
+        print(
+            f"score {row.score:.3f}, {row.energy_j:,.0f} J, {row.latency_s:.3g} s, {len(row.experts)} experts: {report}"
+        )
+        return
     print_summary(data)
     print(f"report: {report}")

@@ -38,6 +38,7 @@ def train(config: DictConfig) -> float | None:
     Raises:
         MoE2Error: anything in the configuration or the data that cannot be used; nothing has been written then.
     """
+    began = time.perf_counter()
     for stage in config.stages:
         if stage not in STAGES:
             raise UnknownNameError("stage", stage, STAGES)
@@ -51,7 +52,8 @@ def train(config: DictConfig) -> float | None:
     from moe2_pl.cli._certificate import certificate_options
     from moe2_pl.cli._data import configured_plan, data_module
     from moe2_pl.cli._evaluation import prepare, report_data
-    from moe2_pl.cli._gate_store import gate_address, gate_store, in_multirun
+    from moe2_pl.cli._gate_store import gate_address, gate_store
+    from moe2_pl.cli._multirun import in_multirun, write_job
     from moe2_pl.cli._outputs import write_results
     from moe2_pl.gate import load_gate
     from moe2_pl.outputs import plan_status
@@ -107,7 +109,16 @@ def train(config: DictConfig) -> float | None:
     }
     options = certificate and certificate.beside(checkpoint, common=in_multirun())
     result = report_data(setting, gate, settings["solver"], provenance, log.info, options)
-    write_results(result, folder)
+    write_results(result, folder, brief=in_multirun())
+    if in_multirun():
+        seconds = time.perf_counter() - began
+        write_job(
+            folder,
+            validation_score=result.validation_score,
+            gate=address[:20],
+            gate_reused=reused,
+            seconds=round(seconds, 2),
+        )
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             log_to_wandb(

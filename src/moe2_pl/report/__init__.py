@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         write_frontier,
         write_frontier_by_category,
     )
+    from moe2_pl.report._files import replacing
     from moe2_pl.report._html import write_report
     from moe2_pl.report._precompute import print_fills, print_status
     from moe2_pl.report._terminal import print_summary
@@ -44,6 +45,7 @@ __all__ = [
     "print_fills",
     "print_status",
     "print_summary",
+    "replacing",
     "wandb_axes",
     "write_baselines",
     "write_certificate",
@@ -58,6 +60,7 @@ _HOME = {
     "print_fills": "_precompute",
     "print_status": "_precompute",
     "print_summary": "_terminal",
+    "replacing": "_files",
     "wandb_axes": "_wandb",
     "write_baselines": "_csv",
     "write_certificate": "_csv",

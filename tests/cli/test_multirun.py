@@ -1,0 +1,123 @@
+"""Multiruns: one training and one certificate for all budgets, one table of all jobs, errors that end one job only."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import ROOT, script
+
+SMALL = (
+    "trainer.max_epochs=2",
+    "gate=mlp",
+    "logger=csv",
+    "sweep.energy_points=0",
+    "sweep.latency_points=0",
+)
+
+
+def rows(sweep: Path) -> list[dict[str, str]]:
+    with (sweep / "summary.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def budgets(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    """Four budgets, one of them infeasible."""
+    sweep = tmp_path_factory.mktemp("budgets") / "sweep"
+    done = script(
+        *("train.py", "-m", "budget.energy_j=200,1200", "budget.latency_s=10,20"),
+        *(*SMALL, f"hydra.sweep.dir={sweep}"),
+    )
+    return sweep, done
+
+
+def test_a_sweep_ends_with_a_row_for_each_budget(budgets):
+    sweep, done = budgets
+    assert done.returncode == 0, done.stderr
+    assert f"summary of the sweep: {sweep / 'summary.csv'}" in done.stdout
+    found = rows(sweep)
+    assert [(row["job"], row["budget.energy_j"], row["budget.latency_s"]) for row in found] == [
+        ("0", "200", "10"),
+        ("1", "200", "20"),
+        ("2", "1200", "10"),
+        ("3", "1200", "20"),
+    ]
+    assert [row["status"] for row in found] == ["infeasible"] * 2 + ["optimal"] * 2
+    assert "needs" in found[0]["reason"]
+    assert float(found[3]["latency_s"]) <= 20
+    assert float(found[2]["planned"]) < float(found[3]["planned"])
+    with (sweep / "3" / "frontier.csv").open(newline="") as file:
+        chosen = next(csv.DictReader(file))
+    assert {key: found[3][key] for key in chosen} == chosen
+
+
+def test_the_jobs_of_a_sweep_train_one_gate_and_certify_it_once(budgets):
+    sweep, _ = budgets
+    assert len(list((sweep / "gates").glob("*/gate.ckpt"))) == 1
+    feasible = rows(sweep)[2:]
+    assert sorted(row["gate_reused"] for row in feasible) == ["False", "True"]
+    assert len({row["gate"] for row in feasible}) == 1
+    assert len(list((sweep / "gates").glob("*/certificate/*.npz"))) == 1
+    certified = [(sweep / row["job"] / "certificate.csv").read_text() for row in feasible]
+    assert certified[0] == certified[1]
+
+
+def test_what_affects_training_makes_another_gate_and_what_does_not_does_not(tmp_path):
+    def train(*overrides: str) -> bool:
+        run = script("train.py", *SMALL, "certificate=off", *overrides, f"paths.gates={tmp_path / 'gates'}")
+        assert run.returncode == 0, run.stderr
+        return "the gate was trained before" in run.stdout
+
+    run = f"hydra.run.dir={tmp_path / 'run'}"
+    assert not train(run)
+    same = ("budget=tight", "traffic.queries_per_s=0.05", "device@expert_pool.devices.orin_a=agx_thor")
+    assert train(run, *same)
+    assert not train(run, "seed=1")
+    assert not train(run, "gate.network.hidden=32")
+
+
+def test_a_job_that_fails_is_named_and_the_others_end(tmp_path):
+    sweep = tmp_path / "sweep"
+    done = script(
+        *("train.py", "-m", "objective=competence", "gate.network.hidden=abc,32"),
+        *(*SMALL, "certificate=off", f"hydra.sweep.dir={sweep}"),
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: job 0 (")
+    assert "gate.network.hidden is 'abc'" in last
+    assert [row["job"] for row in rows(sweep)] == ["1"]
+
+
+def test_an_interrupted_sweep_keeps_the_jobs_that_ended(tmp_path):
+    sweep = tmp_path / "sweep"
+    seeds = ",".join(map(str, range(20)))
+    running = subprocess.Popen(
+        [
+            *(sys.executable, str(ROOT / "train.py"), "-m", f"seed={seeds}", "hydra.launcher.n_jobs=1"),
+            *(*SMALL, "certificate=off", f"hydra.sweep.dir={sweep}"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    until = time.monotonic() + 120
+    while not (sweep / "1" / "job.json").exists():
+        assert running.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert "interrupted" in said
+    found = rows(sweep)
+    assert 2 <= len(found) < 20
+    assert all(json.loads((sweep / row["job"] / "job.json").read_text())["gate"] for row in found)
