@@ -260,6 +260,7 @@ def test_what_a_file_of_questions_cannot_be(tmp_path: Path, rows, columns, messa
             "line 2: the byte 0xe9 in 'It is Café,x' is not UTF-8; save",
         ),
         ("rows.csv", "ask;a;b\nWhich?;x;y\n", "'ask;a;b' seems to use ';'; columns are separated by commas"),
+        ("rows.csv", "ask,a,a\nWhich?,x,y\n", "its header names 'a' twice"),
         ("rows.csv", "ask,a\nx," + "y" * 200_000, r"line 1: not CSV \(field larger than"),
         ("rows.jsonl", "[1]\n", r"line 1: holds '\[1\]'; expected an object"),
         ("rows.csv", "ask,a,b,c,right,id,field\nWhich?,plum\n", "row 1: has 2 columns, and the header 7"),
@@ -332,7 +333,7 @@ def test_columns_that_do_not_suit_the_task_are_refused_with_the_file(tmp_path: P
     ("options", "message"),
     [
         ({"count": 3}, "count is 3; it has 2 rows"),
-        ({"where": {"field": "sport"}}, "no row where field is 'sport'"),
+        ({"where": {"field": "sport"}}, "no row where field is 'sport'; it is 'craft', 'food'$"),
         ({"label_as": "letters"}, "did you mean 'letter'"),
         (
             {"label_as": "number"},

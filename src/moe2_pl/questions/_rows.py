@@ -247,9 +247,14 @@ def _chosen(
         raise DataError(f"{source} is empty; expected at least one question")
     for name, wanted in where.items():
         values = [wanted] if isinstance(wanted, str) or not isinstance(wanted, Sequence) else list(wanted)
-        rows = [pair for pair, value in zip(rows, _values(rows, name), strict=True) if value in values]
+        found = _values(rows, name)
+        rows = [pair for pair, value in zip(rows, found, strict=True) if value in values]
         if not rows:
-            raise DataError(f"{source}: no row where {name} is {wanted!r}")
+            there = sorted({repr(value) for value in found})
+            more = ", …" if len(there) > 8 else ""
+            raise DataError(
+                f"{source}: no row where {name} is {wanted!r}; it is {', '.join(there[:8])}{more}"
+            )
     if count is None:
         return rows
     if not 1 <= count <= len(rows):

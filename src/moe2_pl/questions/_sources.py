@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from io import StringIO
@@ -155,7 +156,7 @@ def _file(path: str) -> Path:
         package, _, inside = path.removeprefix(_PACKAGE).partition("/")
         spec = find_spec(package) if package.isidentifier() else None
         if spec is None or not spec.submodule_search_locations:
-            raise ConfigError(f"questions '{path}': no package '{package}' is installed")
+            raise ConfigError(f"there is no file '{path}': no package '{package}' is installed")
         file = Path(spec.submodule_search_locations[0]) / inside
     if not file.is_file():
         raise ConfigError(f"there is no file '{path}'{_nearest(file)}")
@@ -212,6 +213,11 @@ def _csv(file: Path) -> Iterator[tuple[str, Row]]:
         if len(header) == 1 and (sign := next((sign for sign in ";\t|" if sign in header[0]), "")):
             raise DataError(
                 f"{file}: its header {header[0][:60]!r} seems to use {sign!r}; columns are separated by commas"
+            )
+        twice = [name for name, times in Counter(header).items() if times > 1]
+        if twice:
+            raise DataError(
+                f"{file}: its header names '{twice[0]}' twice; every column needs a name of its own"
             )
         for k, row in enumerate(reader, 1):
             if None in row or None in row.values():
