@@ -216,6 +216,9 @@ def test_mmlu_as_its_package_holds_it():
         (ROWS, {**COLUMNS, "text": "asks"}, r"rows.jsonl, line 1: unknown column 'asks': did you mean 'ask'"),
         (ROWS, {**COLUMNS, "texts": "ask"}, "key of columns for .* 'texts': did you mean 'text'"),
         (ROWS, {"options": "a", "text": "ask", "category": "id"}, "lack label"),
+        (ROWS, {**COLUMNS, "text": ["ask", "a"]}, r"text is \['ask', 'a'\]; expected a column's name$"),
+        (ROWS, {**COLUMNS, "options": 3}, "options is 3; expected a column's name or a list of them"),
+        (ROWS, ["ask"], r"are \['ask'\]; expected a mapping such as"),
         (ROWS, {"text": "ask", "category": "id"}, "lack options or answers"),
         (ROWS, {"text": "ask", "answers": "a"}, "no category"),
         (ROWS, {**COLUMNS, "options": "a"}, r"line 1: options are 'plum'; expected a list"),
@@ -299,6 +302,16 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path, write):
     assert read_questions(file, task="quiz", columns=COLUMNS) == EXPECTED
 
 
+def test_a_file_that_the_system_keeps_closed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def closed(_):
+        raise PermissionError(13, "Permission denied")
+
+    file = json_lines(tmp_path, ROWS)
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    with pytest.raises(MoE2Error, match=r"'.*rows.jsonl' cannot be read: Permission denied"):
+        read_questions(file, task="quiz", columns=COLUMNS)
+
+
 def test_a_line_of_json_may_hold_any_sign_but_a_line_feed(tmp_path: Path):
     file = tmp_path / "rows.jsonl"
     file.write_text(
@@ -306,6 +319,12 @@ def test_a_line_of_json_may_hold_any_sign_but_a_line_feed(tmp_path: Path):
     )
     found = read_questions(file, task="quiz", category="x", columns={"text": "ask", "answers": "a"})
     assert [asked.text for asked in found] == ["a\u2028b\u0085c", "d"]
+
+
+def test_accepted_answers_may_stand_in_several_columns(tmp_path: Path):
+    columns = {**WRITTEN, "answers": ["a", "b"]}
+    found = read_questions(csv(tmp_path, [ROWS[0], {**ROWS[1], "b": ""}]), task="quiz", columns=columns)
+    assert [asked.answers for asked in found] == [("plum", "desk"), ("pear",)]
 
 
 def test_an_option_that_stands_twice_may_be_kept(tmp_path: Path):
@@ -332,6 +351,8 @@ def test_columns_that_do_not_suit_the_task_are_refused_with_the_file(tmp_path: P
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"count": "ten"}, "rows.jsonl: count is 'ten'; expected a whole number"),
+        ({"where": ["field"]}, r"where is \['field'\]; expected column: value"),
         ({"count": 3}, "count is 3; it has 2 rows"),
         ({"where": {"field": "sport"}}, "no row where field is 'sport'; it is 'craft', 'food'$"),
         ({"label_as": "letters"}, "did you mean 'letter'"),

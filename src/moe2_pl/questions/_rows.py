@@ -17,6 +17,7 @@ Columns = Mapping[str, str | Sequence[str]]
 Row = Mapping[str, Any]
 
 _MISSING = object()
+_SEVERAL = ("options", "answers")  # may be spread over several columns
 _DUPLICATES = ("refuse", "keep")
 
 
@@ -152,7 +153,8 @@ def questions_of_rows(
         rows: (``file, row 3``, row) pairs.
         source: what an error about all of them calls them.
         task: the task that asks them, or its name.
-        columns: what (:data:`COLUMNS`) → column; ``options`` may name several columns, one an option. A dot
+        columns: what (:data:`COLUMNS`) → column; ``options`` may name several columns, one an option, and
+            ``answers`` several, of which a row may leave some empty. A dot
             reaches into nested values.
         category: the application of all rows, where no column says it.
         family: the family of all rows, likewise.
@@ -168,9 +170,13 @@ def questions_of_rows(
         ConfigError: no text, neither options nor answers, not what the task needs, or no category.
         DataError: no rows, a value that cannot be read, an answer that is none of the options, duplicate ids.
     """
-    for key in columns:
-        if key not in COLUMNS:
-            raise UnknownNameError(f"key of columns for {source}", key, COLUMNS)
+    _check_columns(columns, source)
+    if not isinstance(where or {}, Mapping):
+        raise ConfigError(
+            f"{source}: where is {where!r}; expected column: value, as in {{topic: [law, tax]}}"
+        )
+    if count is not None and (not isinstance(count, int) or isinstance(count, bool)):
+        raise ConfigError(f"{source}: count is {count!r}; expected a whole number of rows, or null for all")
     lacking = [key for key in ("text",) if key not in columns]
     if "options" in columns and "label" not in columns:
         lacking.append("label")
@@ -193,7 +199,13 @@ def questions_of_rows(
             return None
         name = columns[key]
         if not isinstance(name, str):
-            return [list(values) for values in zip(*(_values(chosen, n) for n in name), strict=True)]
+            several = [list(values) for values in zip(*(_values(chosen, n) for n in name), strict=True)]
+            # Rows of one table accept different numbers of answers.
+            return (
+                several
+                if key == "options"
+                else [[v for v in values if v not in ("", None)] for values in several]
+            )
         return _values(chosen, name)
 
     at = [place for place, _ in chosen]
@@ -225,6 +237,22 @@ def questions_of_rows(
         )
         for k in range(n)
     )
+
+
+def _check_columns(columns: Columns, source: str) -> None:
+    if not isinstance(columns, Mapping):
+        raise ConfigError(
+            f"columns for {source} are {columns!r}; expected a mapping such as {{text: question}}"
+        )
+    for key, name in columns.items():
+        if key not in COLUMNS:
+            raise UnknownNameError(f"key of columns for {source}", str(key), COLUMNS)
+        if isinstance(name, str):
+            continue
+        listed = isinstance(name, Sequence) and len(name) > 0 and all(isinstance(part, str) for part in name)
+        if key not in _SEVERAL or not listed:
+            right = "a column's name or a list of them" if key in _SEVERAL else "a column's name"
+            raise ConfigError(f"columns for {source}: {key} is {name!r}; expected {right}")
 
 
 def _check_task(task: Task, columns: Columns, source: str) -> None:

@@ -180,6 +180,8 @@ def _decoded(file: Path) -> str:
     """The text of a file in UTF-8, whether it begins with a byte-order mark or not."""
     try:
         return file.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"'{file}' cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         data, start = error.object, error.start
         line = data.count(b"\n", 0, start) + 1
