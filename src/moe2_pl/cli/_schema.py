@@ -38,7 +38,7 @@ class DeviceConf:
 class PlacementConf:
     # What a placement leaves out is its model's.
     device: str | None = None
-    mode: str | None = None
+    mode: str | None = None  # power mode of its device
     bits: float | None = None
     head_bits: float | None = None
     kv_bits: float | None = None
@@ -80,32 +80,32 @@ class ExpertConf:
     base: str = ""
     adapter_gb: float = 0.0
     batch: int = 1
-    mode: str = ""
-    placements: dict[str, PlacementConf] = field(default_factory=dict)
+    mode: str = ""  # power mode of its device
+    placements: dict[str, PlacementConf] = field(default_factory=dict)  # several at once, key → changes
 
 
 @dataclass
 class PoolConf:
-    name: str = MISSING
-    outputs: str | None = MISSING
-    questions: list[Any] = field(default_factory=list)
-    models: dict[str, Any] = field(default_factory=dict)
-    encoders: dict[str, str] = field(default_factory=dict)
-    costs: str = "modelled"
-    energy_model: str = "deployed"
-    output_tokens: dict[str, float] = field(default_factory=dict)
-    experts: dict[str, ExpertConf] = field(default_factory=dict)
-    devices: dict[str, DeviceConf] = field(default_factory=dict)
+    name: str = MISSING  # of the pool
+    outputs: str | None = MISSING  # a shipped name or a folder; null: models answer
+    questions: list[Any] = field(default_factory=list)  # docs/how-to/questions.md: what is asked
+    models: dict[str, Any] = field(default_factory=dict)  # docs/how-to/questions.md: how each runs
+    encoders: dict[str, str] = field(default_factory=dict)  # name → sentence encoder, as a model is named
+    costs: str = "modelled"  # measured: take seconds and joules from the answers
+    energy_model: str = "deployed"  # active: all of the subset answers every query
+    output_tokens: dict[str, float] = field(default_factory=dict)  # of an answer, by family or category
+    experts: dict[str, ExpertConf] = field(default_factory=dict)  # name → expert
+    devices: dict[str, DeviceConf] = field(default_factory=dict)  # name → device, from conf/device
     network: NetworkConf = field(default_factory=NetworkConf)
-    required: list[str] = field(default_factory=list)
-    excluded: list[str] = field(default_factory=list)
-    max_experts: int | None = None
+    required: list[str] = field(default_factory=list)  # names of experts that every subset holds
+    excluded: list[str] = field(default_factory=list)  # names of experts that no subset holds
+    max_experts: int | None = None  # most experts of a subset
 
 
 @dataclass
 class TrafficConf:
-    queries_per_s: float = MISSING
-    max_utilisation: float | None = None
+    queries_per_s: float = MISSING  # arrivals at the whole fleet
+    max_utilisation: float | None = None  # largest share of the time that routing keeps a device busy
 
 
 @dataclass
@@ -114,20 +114,20 @@ class DataConf:
     split: str = "random"
     fractions: list[float] = field(default_factory=list)
     split_seed: int = 0
-    batch_size: int = 256
+    batch_size: int = 256  # queries of a training step
 
 
 @dataclass
 class PrecomputeConf:
-    launcher: str = MISSING
+    launcher: str = MISSING  # local or ray
     store: str = MISSING
     shard: int = 64
     save: str | None = None
     force: bool = False
     address: str | None = None
     workers: int | None = None
-    cpus_per_worker: float = 1.0
-    gpus_per_worker: float = 0.0
+    cpus_per_worker: float = 1.0  # cores of each worker
+    gpus_per_worker: float = 0.0  # GPUs of each worker, or a share of one
 
 
 @dataclass
@@ -140,19 +140,19 @@ class GateConf:
     network: dict[str, Any] = field(default_factory=dict)
     fitted: Any = None
     optimizer: Any = None
-    scheduler: Any = None
-    extend_from: str | None = None
+    scheduler: Any = None  # of the learning rate, made with the optimizer; null: none
+    extend_from: str | None = None  # checkpoint that gets heads for new models
 
 
 @dataclass
 class ObjectiveConf:
-    name: str = MISSING
+    name: str = MISSING  # what the gate predicts: docs/concepts/preservation.md
     loss: str = "bce"
 
 
 @dataclass
 class SolverConf:
-    name: str = MISSING
+    name: str = MISSING  # of the solver
     time_limit_s: float = 60.0
     node_limit: int | None = None
     seed: int = 0
@@ -163,22 +163,22 @@ class SolverConf:
 
 @dataclass
 class BudgetConf:
-    preset: str | None = None
-    energy_j: Any = None
-    latency_s: Any = None
-    energy_wh: Any = None
-    cost_usd: Any = None
-    co2_g: Any = None
-    power_w: float | None = None
-    day_kwh: float | None = None
-    day_usd: float | None = None
-    day_co2_kg: float | None = None
+    preset: str | None = None  # of the pool's own feasible range; the limits below replace its own
+    energy_j: Any = None  # joules a query; a number or a mapping category → number with `default`
+    latency_s: Any = None  # seconds a query, likewise
+    energy_wh: Any = None  # watt-hours a query, likewise
+    cost_usd: Any = None  # dollars a query at the tariff, likewise
+    co2_g: Any = None  # grams of CO₂ a query at the tariff, likewise
+    power_w: float | None = None  # average watts of the fleet
+    day_kwh: float | None = None  # kilowatt-hours a day of the fleet
+    day_usd: float | None = None  # dollars a day
+    day_co2_kg: float | None = None  # kilograms of CO₂ a day
 
 
 @dataclass
 class TariffConf:
-    usd_per_kwh: float = MISSING
-    co2_g_per_kwh: float = MISSING
+    usd_per_kwh: float = MISSING  # what a kilowatt-hour costs
+    co2_g_per_kwh: float = MISSING  # what it emits
 
 
 @dataclass
@@ -189,10 +189,10 @@ class SweepConf:
 
 @dataclass
 class CertificateConf:
-    mode: str = MISSING
+    mode: str = MISSING  # name of the counts
     frontier: int | None = None
-    random: int = 0
-    seeds: int = 1
+    random: int = 0  # random subsets beside the frontier's
+    seeds: int = 1  # how often each gate is retrained
 
 
 @dataclass
@@ -203,33 +203,33 @@ class PathsConf:
 
 @dataclass
 class TrainerConf:
-    _target_: str = "lightning.Trainer"
-    max_epochs: int | None = None
-    min_epochs: int | None = None
-    max_steps: int = -1
-    min_steps: int | None = None
-    max_time: str | None = None
-    accelerator: str = "auto"
-    strategy: str = "auto"
-    devices: Any = "auto"
-    num_nodes: int = 1
-    precision: Any = None
-    fast_dev_run: Any = False
-    limit_train_batches: Any = None
-    limit_val_batches: Any = None
-    overfit_batches: Any = 0.0
-    val_check_interval: Any = None
-    check_val_every_n_epoch: int | None = 1
-    num_sanity_val_steps: int = 0
-    log_every_n_steps: int = 10
-    enable_progress_bar: bool = True
-    enable_model_summary: bool = False
-    accumulate_grad_batches: int = 1
-    gradient_clip_val: float | None = None
-    deterministic: Any = None
-    benchmark: bool | None = None
-    detect_anomaly: bool = False
-    profiler: str | None = None
+    _target_: str = "lightning.Trainer"  # the class that trains
+    max_epochs: int | None = None  # passes over the training queries at most
+    min_epochs: int | None = None  # at least
+    max_steps: int = -1  # optimizer steps at most; −1: no limit
+    min_steps: int | None = None  # at least
+    max_time: str | None = None  # DD:HH:MM:SS at most
+    accelerator: str = "auto"  # cpu, gpu, mps or auto
+    strategy: str = "auto"  # ddp for several processes
+    devices: Any = "auto"  # how many, or which
+    num_nodes: int = 1  # machines
+    precision: Any = None  # such as bf16-mixed; null: 32 bits
+    fast_dev_run: Any = False  # true or a number: so many batches only, to try
+    limit_train_batches: Any = None  # a number of batches, or a share of them
+    limit_val_batches: Any = None  # likewise
+    overfit_batches: Any = 0.0  # train on these few only
+    val_check_interval: Any = None  # validate within an epoch, after so many steps or such a share
+    check_val_every_n_epoch: int | None = 1  # validate after so many epochs
+    num_sanity_val_steps: int = 0  # validation batches before training
+    log_every_n_steps: int = 10  # steps between two rows of metrics
+    enable_progress_bar: bool = True  # on a terminal
+    enable_model_summary: bool = False  # print the layers
+    accumulate_grad_batches: int = 1  # batches of a step
+    gradient_clip_val: float | None = None  # largest norm of a gradient
+    deterministic: Any = None  # the same gate from the same seed
+    benchmark: bool | None = None  # let cuDNN choose its algorithms
+    detect_anomaly: bool = False  # find the operation that makes a NaN
+    profiler: str | None = None  # simple or advanced
 
 
 @dataclass
