@@ -1,5 +1,6 @@
 """The documentation site: ``make docs``. Sphinx with MyST, every formula as MathML, nothing loaded from elsewhere."""
 
+from importlib.resources import files
 from typing import Any
 
 from docutils import nodes
@@ -25,7 +26,8 @@ html_theme_options = {
     "footer_start": [],
     "footer_end": [],
 }
-html_static_path = ["_static"]
+# The font of the formulas comes with a package, so that they look alike everywhere.
+html_static_path = ["_static", str(files("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf")]
 html_css_files = ["site.css"]
 # Tables of results and the CSV files behind them are linked as they lie in the repository.
 html_extra_path = ["data"]
