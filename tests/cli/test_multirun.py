@@ -62,7 +62,7 @@ def test_the_jobs_of_a_sweep_train_one_gate_and_certify_it_once(budgets):
     assert len(list((sweep / "gates").glob("*/gate.ckpt"))) == 1
     feasible = rows(sweep)[2:]
     assert sorted(row["gate_reused"] for row in feasible) == ["False", "True"]
-    assert len({row["gate"] for row in feasible}) == 1
+    assert len({row["gate_address"] for row in feasible}) == 1
     assert len(list((sweep / "gates").glob("*/certificate/*.npz"))) == 1
     certified = [(sweep / row["job"] / "certificate.csv").read_text() for row in feasible]
     assert certified[0] == certified[1]
@@ -120,4 +120,4 @@ def test_an_interrupted_sweep_keeps_the_jobs_that_ended(tmp_path):
     assert "interrupted" in said
     found = rows(sweep)
     assert 2 <= len(found) < 20
-    assert all(json.loads((sweep / row["job"] / "job.json").read_text())["gate"] for row in found)
+    assert all(json.loads((sweep / row["job"] / "job.json").read_text())["gate_address"] for row in found)

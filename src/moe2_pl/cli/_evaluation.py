@@ -4,10 +4,14 @@ Nothing here trains: one gate's predictions serve every subset and every budget.
 """
 
 import platform
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -38,6 +42,11 @@ from moe2_pl.selection import (
 __all__ = ["Setting", "prepare", "report_data"]
 
 Config = Mapping[str, Any]
+
+
+_INTERRUPTED = (
+    "The run was interrupted: rows with status 'gap' hold the best subset found by then; the certificate is missing.",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,10 +177,12 @@ def report_data(
     options = {key: value for key, value in solver.items() if key != "name"}
     # The ε-mode is for mixtures; the baselines' values are means of scores, whatever the gate's objective.
     limits = {key: options if key == "moe2" else {**options, "epsilon": False} for key in routers}
-    solutions = {
-        key: sweep(r.problem, budgets, solver=solver["name"], progress=True, **limits[key])
-        for key, r in routers.items()
-    }
+    with _interrupts() as interrupts:
+        # Ctrl-C ends searching, and budgets not reached get the best subset known by then.
+        solutions = {
+            key: sweep(r.problem, budgets, solver=solver["name"], progress=True, **limits[key])
+            for key, r in routers.items()
+        }
     swept = time.perf_counter()
     tick(f"planned {len(budgets)} budgets with '{solver['name']}' in {swept - started:.1f} s")
     rows = [
@@ -219,12 +230,17 @@ def report_data(
             planned = [n for n in planned if n[0] in (*PRESETS, UNLIMITED, "grid")]
         else:
             planned.sort(key=lambda n: (n[0] != setting.chosen, n[0] == "grid"))
-        measured = certified(
-            gate, setting.data, setting.pool, setting.planner.energy_j, planned, certificate, tick
-        )
+        try:
+            if not interrupts:
+                measured = certified(
+                    gate, setting.data, setting.pool, setting.planner.energy_j, planned, certificate, tick
+                )
+        except KeyboardInterrupt:
+            # What was retrained is kept beside the checkpoint; the same certificate goes on from there.
+            interrupts.append("certificate")
     presets = {n: row for n, row in zip(names, rows, strict=True) if n != "grid"}
     return ReportData(
-        title=f"MoE² on {setting.pool.name}",
+        title=f"MoE² on {setting.pool.name}{' (partial: interrupted)' if interrupts else ''}",
         pool=setting.pool.name,
         objective=gate.objective.name,
         planned_unit=planned_unit,
@@ -256,7 +272,7 @@ def report_data(
         skills=_skills(held_out),
         calibration=_calibration(setting, gate, held_out, router),
         provenance={**_provenance(setting, gate), **provenance},
-        notes=_notes(setting),
+        notes=(*_notes(setting), *_INTERRUPTED[: bool(interrupts)]),
         timings_s={
             "plan": swept - started,
             "realise": realised - swept,
@@ -264,7 +280,30 @@ def report_data(
         },
         certificate=measured,
         validation_score=_validation_score(setting, router, best),
+        partial=bool(interrupts),
     )
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[str]]:
+    """The interrupts that arrive while the block runs; each is raised as ever."""
+    found: list[str] = []
+    before = signal.getsignal(signal.SIGINT)
+    # Only the main thread may say what an interrupt does, and none arrives elsewhere; None: not Python's to restore.
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield found
+        return
+    handler = before
+
+    def note(number: int, frame: FrameType | None) -> None:
+        found.append("planning")
+        handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield found
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _validation_score(setting: Setting, router: Router, solution: Solution) -> float:

@@ -19,7 +19,11 @@ log = logging.getLogger(__name__)
 
 
 def write_results(data: ReportData, folder: Path, *, brief: bool = False) -> None:
-    """Write the CSV files and report.html, and print the closing table; of one job among many one line, ``brief``."""
+    """Write the CSV files and report.html, and print the closing table; of one job among many one line, ``brief``.
+
+    Raises:
+        KeyboardInterrupt: once all is written, if the evaluation was interrupted.
+    """
     rows = [data.chosen, *(r for r in data.presets if r is not data.chosen), *data.grid]
     write_frontier(rows, folder / "frontier.csv")
     write_frontier_by_category(rows, folder / "frontier_by_category.csv")
@@ -35,3 +39,5 @@ def write_results(data: ReportData, folder: Path, *, brief: bool = False) -> Non
         return
     print_summary(data)
     print(f"report: {report}")
+    if data.partial:
+        raise KeyboardInterrupt

@@ -115,7 +115,7 @@ def train(config: DictConfig) -> float | None:
         write_job(
             folder,
             validation_score=result.validation_score,
-            gate=address[:20],
+            gate_address=address[:20],
             gate_reused=reused,
             seconds=round(seconds, 2),
         )

@@ -38,6 +38,9 @@ def fit_gate(
         recipe: ``optimizer`` and optionally ``scheduler`` as Hydra nodes (``_target_``, ``_partial_``),
             ``max_epochs``, ``patience``.
         seed: of weights, batches and what is fitted.
+
+    Raises:
+        KeyboardInterrupt: training was interrupted.
     """
     with isolate_rng(), tempfile.TemporaryDirectory() as folder, _quiet():
         L.seed_everything(seed, verbose=False)
@@ -61,7 +64,11 @@ def fit_gate(
             devices=1,
             callbacks=[EarlyStopping("val/loss", patience=recipe["patience"]), keep],
         )
-        trainer.fit(gate, datamodule=data)
+        try:
+            trainer.fit(gate, datamodule=data)
+        except SystemExit as stop:
+            # How Lightning ends on Ctrl-C.
+            raise KeyboardInterrupt from stop
         return load_gate(keep.best_model_path).gate
 
 

@@ -224,6 +224,7 @@ class ReportData:
         notes: sentences that must stand beside the figures (assumed output lengths, budgets are on means, …).
         timings_s: stage → seconds.
         certificate: what reusing the gate costs, measured; None where it was off.
+        partial: whether planning or the certificate was interrupted.
         validation_score: mean score of validation queries, routed in the chosen deployment: what settings may be chosen
             by, since nothing held out is read.
     """
@@ -252,3 +253,4 @@ class ReportData:
     timings_s: Mapping[str, float] = field(default_factory=dict)
     certificate: "Certificate | None" = None
     validation_score: float = float("nan")
+    partial: bool = False

@@ -1,0 +1,55 @@
+"""Ctrl-C leaves whole files that say what is missing."""
+
+import csv
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.cli.conftest import ROOT
+
+from moe2_pl.gate import load_gate
+
+
+def interrupted(folder: Path, word: str, *overrides: str) -> tuple[int, str]:
+    """Status and output of a run that is interrupted a second after it has said ``word``."""
+    log = folder.with_suffix(".log")
+    with log.open("w") as file:
+        running = subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), "logger=csv", f"hydra.run.dir={folder}", *overrides],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        until = time.monotonic() + 120
+        while word not in log.read_text() and not list(folder.glob(word)):
+            assert running.poll() is None, log.read_text()
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        time.sleep(1)
+        running.send_signal(signal.SIGINT)
+        try:
+            return running.wait(60), log.read_text()
+        finally:
+            running.kill()
+
+
+def test_an_interrupted_training_leaves_the_best_checkpoint_so_far(tmp_path):
+    status, said = interrupted(tmp_path / "run", "gate.ckpt", "trainer.max_epochs=5000", "gate=mlp")
+    assert status == 130, said
+    assert "training was interrupted in epoch" in said
+    assert load_gate(tmp_path / "run" / "gate.ckpt").gate.model_ids
+    assert not (tmp_path / "run" / "frontier.csv").exists()
+
+
+def test_an_interrupted_certificate_leaves_the_frontier_and_a_report_marked_partial(tmp_path):
+    status, said = interrupted(
+        tmp_path / "run", "planned", "trainer.max_epochs=3", "gate=mlp", "certificate=full"
+    )
+    assert status == 130, said
+    assert "MoE² on jetson_mix (partial: interrupted)" in said
+    with (tmp_path / "run" / "frontier.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 148
+    assert "The run was interrupted" in (tmp_path / "run" / "report.html").read_text()
+    assert not (tmp_path / "run" / "certificate.csv").exists()
