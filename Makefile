@@ -25,7 +25,7 @@ test-slow: $(VENV)/.slow
 	$(BIN)/python -m pytest -m slow
 
 docs: $(VENV)/.docs
-	$(BIN)/sphinx-build -q -W --keep-going -d build/doctrees docs build/docs
+	$(BIN)/sphinx-build -q -E -W --keep-going -d build/doctrees docs build/docs
 	@echo build/docs/index.html
 
 pocket-models: $(VENV)/.pocket

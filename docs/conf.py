@@ -31,7 +31,7 @@ html_static_path = ["_static", str(files("ziamath") / "fonts" / "STIXTwoMath-Reg
 html_css_files = ["site.css"]
 # Tables of results and the CSV files behind them are linked as they lie in the repository.
 html_extra_path = ["data"]
-html_sidebars = {"index": [], "get-started": [], "changelog": []}
+html_sidebars = {page: [] for page in ("index", "get-started", "reference/configuration", "changelog")}
 html_show_sourcelink = False
 html_copy_source = False
 
