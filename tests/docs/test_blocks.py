@@ -33,6 +33,7 @@ from moe2_pl.cli._schema import PoolConf, register_schema
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LANGUAGES = {"python", "bash", "yaml", "text", "{toctree}", "{include}"}
 SLOW, COMPOSE = "slow", "compose"
+FILE = re.compile(r"# (conf/[\w/]+\.yaml)\n")
 # What a choice needs that make test does not install.
 PLUGINS = {"hydra/launcher=ray": "hydra_plugins.hydra_ray_launcher"}
 
@@ -92,6 +93,11 @@ def parameters() -> list:
 def test_a_block_does_what_its_page_says(page, example, runs, checkout, monkeypatch):
     monkeypatch.chdir(checkout)
     kind = language(example)
+    # Whichever worker runs a block has the files that its page tells to write.
+    for other, _ in blocks(ROOT / f"{page}.md"):
+        path = FILE.match(other.parsed) if language(other) == "yaml" else None
+        if path is not None:
+            (checkout / path.group(1)).write_text(other.parsed)
     if kind == "yaml":
         write(checkout, example.parsed)
     elif kind == "bash":
@@ -122,7 +128,7 @@ def test_no_block_escapes():
 
 def write(checkout: Path, text: str) -> None:
     """A file that a page tells to write: its first line names it."""
-    path = re.match(r"# (conf/[\w/]+\.yaml)\n", text)
+    path = FILE.match(text)
     if path is None:
         # A part of a pool's file.
         OmegaConf.merge(OmegaConf.structured(PoolConf), OmegaConf.create(text))
