@@ -4,7 +4,8 @@ Every message is a single line that says what was wrong, the value, and what wou
 the command line prints it and exits with status 1. Anything else that escapes is a defect of ours.
 """
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "StoreError",
     "UnknownNameError",
     "closest",
+    "exit_status",
 ]
 
 
@@ -99,3 +101,22 @@ class UnknownNameError(ConfigError):
         hint = f"did you mean '{close}'? " if close else ""
         where = f"{at}: " if at else ""
         super().__init__(f"{where}unknown {kind} '{name}': {hint}Known: {', '.join(names) or 'none'}")
+
+
+def exit_status(work: Callable[[], object], interrupted: str, also: type[Exception] = MoE2Error) -> int:
+    """Run a command: 0; 1 after an expected error, told in one line; 130 after Ctrl-C.
+
+    Args:
+        work: of the command.
+        interrupted: what to say after Ctrl-C.
+        also: an error of others that is expected here.
+    """
+    try:
+        work()
+    except (MoE2Error, also) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        return 130
+    return 0

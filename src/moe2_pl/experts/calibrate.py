@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.errors import ConfigError, MoE2Error
+from moe2_pl.errors import ConfigError, exit_status
 from moe2_pl.experts._machine import measured_peaks, memory_gb
 from moe2_pl.experts._meter import Meter
 from moe2_pl.experts._timing import RunningModel, timed_observations
@@ -32,15 +32,7 @@ _FREE = 0.9  # of the memory: the rest is the system's
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     options = _parser().parse_args(arguments)
-    try:
-        _calibrate(options)
-    except MoE2Error as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: _calibrate(options), "interrupted; nothing was written")
 
 
 def cross_predicted(device: DeviceProfile, observations: Sequence[Observation]) -> list[float]:

@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from moe2_pl.errors import ConfigError, MoE2Error, UnknownNameError
+from moe2_pl.errors import ConfigError, UnknownNameError, exit_status
 from moe2_pl.experts._model_files import ModelFiles, cache_folder, find_model, first_line
 from moe2_pl.experts._skill_accuracy import skill_accuracy
 from moe2_pl.experts._specialise import MODULES, Recipe, train_adapter
@@ -51,15 +51,11 @@ _RECIPE_OPTIONS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     options = _parser().parse_args(arguments)
-    try:
-        _specialise(options)
-    except (MoE2Error, OSError) as error:  # a full disk, say
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(
+        lambda: _specialise(options),
+        "interrupted; the same command goes on from the last checkpoint",
+        also=OSError,  # a full disk, say
+    )
 
 
 def _parser() -> argparse.ArgumentParser:

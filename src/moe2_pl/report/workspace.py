@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from moe2_pl.errors import ConfigError, MoE2Error
+from moe2_pl.errors import ConfigError, exit_status
 
 __all__ = ["dashboard", "main"]
 
@@ -35,15 +35,7 @@ _COLUMNS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
     options = _parser().parse_args(arguments)
-    try:
-        _create(options)
-    except MoE2Error as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(lambda: _create(options), "interrupted")
 
 
 def dashboard(
