@@ -40,4 +40,4 @@ def evaluate(config: DictConfig) -> None:
     folder = Path(settings["paths"]["output_dir"])
     write_results(result, folder, brief=in_multirun())
     if in_multirun():
-        write_job(folder, validation_score=result.validation_score)
+        write_job(validation_score=result.validation_score)

@@ -4,14 +4,10 @@ Nothing here trains: one gate's predictions serve every subset and every budget.
 """
 
 import platform
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -177,12 +173,18 @@ def report_data(
     options = {key: value for key, value in solver.items() if key != "name"}
     # The ε-mode is for mixtures; the baselines' values are means of scores, whatever the gate's objective.
     limits = {key: options if key == "moe2" else {**options, "epsilon": False} for key in routers}
-    with _interrupts() as interrupts:
-        # Ctrl-C ends searching, and budgets not reached get the best subset known by then.
-        solutions = {
-            key: sweep(r.problem, budgets, solver=solver["name"], progress=True, **limits[key])
-            for key, r in routers.items()
-        }
+    interrupts: list[str] = []
+    solutions = {
+        key: sweep(
+            r.problem,
+            budgets,
+            solver=solver["name"],
+            on_interrupt=lambda: interrupts.append("planning"),
+            progress=True,
+            **limits[key],
+        )
+        for key, r in routers.items()
+    }
     swept = time.perf_counter()
     tick(f"planned {len(budgets)} budgets with '{solver['name']}' in {swept - started:.1f} s")
     rows = [
@@ -282,28 +284,6 @@ def report_data(
         validation_score=_validation_score(setting, router, best),
         partial=bool(interrupts),
     )
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[str]]:
-    """The interrupts that arrive while the block runs; each is raised as ever."""
-    found: list[str] = []
-    before = signal.getsignal(signal.SIGINT)
-    # Only the main thread may say what an interrupt does, and none arrives elsewhere; None: not Python's to restore.
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield found
-        return
-    handler = before
-
-    def note(number: int, frame: FrameType | None) -> None:
-        found.append("planning")
-        handler(number, frame)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield found
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def _validation_score(setting: Setting, router: Router, solution: Solution) -> float:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
-from hydra.core.hydra_config import HydraConfig
 
-from moe2_pl.cli._multirun import in_multirun
+from moe2_pl.cli._multirun import sweep_folder
 from moe2_pl.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -84,10 +83,8 @@ def gate_store(folder: str | None) -> GateStore | None:
     """Where a run looks for a gate that is trained already: ``folder``, else the multirun's ``gates``, else nowhere."""
     if folder is not None:
         return GateStore(Path(folder))
-    if not in_multirun():
-        return None
-    job = HydraConfig.get()
-    return GateStore(Path(job.runtime.cwd, job.sweep.dir, "gates"))
+    sweep = sweep_folder()
+    return None if sweep is None else GateStore(sweep / "gates")
 
 
 def gate_address(settings: Mapping[str, Any], data: "ExpertOutputsDataModule") -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from moe2_pl.cli._multirun import sweep_folder
 from moe2_pl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,12 +53,11 @@ def wandb_logger(
 
     if HydraConfig.initialized():
         job = HydraConfig.get()
-        sweep = job.mode == RunMode.MULTIRUN
-        if sweep and id is not None:
+        folder = sweep_folder()
+        if folder is not None and id is not None:
             raise ConfigError(
                 f"logger.wandb.id={id} names one run, and a multirun has several; use logger.wandb.group"
             )
-        folder = Path(job.runtime.cwd, job.sweep.dir) if sweep else None
         name = name or _name(job.overrides.task, folder)
         group = group or (_group(folder) if folder else None)
         job_type = job_type or job.job.name

@@ -4,7 +4,6 @@ Only Hydra is imported before the configuration stands, so that ``--help`` and m
 """
 
 import logging
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 from yaml import YAMLError
 
-from moe2_pl.cli._multirun import SweepSummary, in_multirun, job_name, write_job
+from moe2_pl.cli._multirun import SweepSummary, forget_job, in_multirun, job_name, write_error, write_job
 from moe2_pl.cli._schema import register_schema
 from moe2_pl.errors import InfeasibleBudgetError, MoE2Error, UnknownNameError, closest
 
@@ -40,14 +39,7 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
     @wraps(task)
     def guarded(config: DictConfig) -> object:
         if in_multirun() and not verbose:
-            with _failing_alone():
-                try:
-                    return task(config)
-                except InfeasibleBudgetError as error:
-                    # Of a sweep over budgets a result like others; for sweepers a trial without a value.
-                    write_job(Path(config.paths.output_dir), status="infeasible", reason=str(error))
-                    print(f"infeasible: {job_name()}")
-                    return math.nan
+            return _alone(task, config)
         with _expected_errors(verbose):
             return task(config)
 
@@ -69,14 +61,21 @@ def _raising_hydra() -> Iterator[None]:
             os.environ["HYDRA_FULL_ERROR"] = before
 
 
-@contextmanager
-def _failing_alone() -> Iterator[None]:
-    """An expected error of one job is told, and the others go on; Hydra raises it again when all have ended."""
+def _alone(task: Callable[[DictConfig], object], config: DictConfig) -> object:
+    """One job of a multirun, which an expected error ends alone: for sweepers a trial without a value."""
+    forget_job()
     try:
-        yield
+        return task(config)
+    except InfeasibleBudgetError as error:
+        # Of a sweep over budgets a result like others.
+        write_job(status="infeasible", reason=str(error))
+        print(f"infeasible: {job_name()}")
     except (MoE2Error, HydraException, OmegaConfBaseException) as error:
-        # Of one plain type: launchers carry it between processes.
-        raise MoE2Error(f"{job_name()}: {_one_line(error)}") from None
+        # Not raised: Hydra would print a line of its own.
+        said = f"{job_name()}: {_one_line(error)}"
+        write_error(said)
+        print(f"failed: {said}")
+    return None
 
 
 @contextmanager

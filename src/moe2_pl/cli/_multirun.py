@@ -13,18 +13,36 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from moe2_pl.errors import MoE2Error
 from moe2_pl.report import replacing
 
-__all__ = ["SweepSummary", "in_multirun", "job_name", "merge_jobs", "write_job"]
+__all__ = [
+    "SweepSummary",
+    "forget_job",
+    "in_multirun",
+    "job_name",
+    "merge_jobs",
+    "sweep_folder",
+    "write_error",
+    "write_job",
+]
 
-_JOB = "job.json"
+_JOB, _ERROR = "job.json", "error.txt"
 # Where a job's files lie or how it is watched is no setting to compare.
 _PLACES = ("paths.", "hydra.", "logger")
 
 
+def sweep_folder() -> Path | None:
+    """The folder of the multirun that this is a job of; None in a single run."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    job = HydraConfig.get()
+    return Path(job.runtime.cwd, job.sweep.dir)
+
+
 def in_multirun() -> bool:
     """Whether this is one of the jobs of a multirun."""
-    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    return sweep_folder() is not None
 
 
 def job_name() -> str:
@@ -33,10 +51,26 @@ def job_name() -> str:
     return f"job {job.job.num} ({' '.join(job.overrides.task)})"
 
 
-def write_job(folder: Path, **figures: Any) -> None:
-    """Leave figures of a job for :func:`merge_jobs`."""
-    with replacing(folder / _JOB) as file:
+def write_job(**figures: Any) -> None:
+    """Leave figures of this job for :func:`merge_jobs`."""
+    with replacing(_job_folder() / _JOB) as file:
         json.dump(figures, file)
+
+
+def write_error(line: str) -> None:
+    """Leave why this job failed, for the end of the multirun."""
+    with replacing(_job_folder() / _ERROR) as file:
+        file.write(line)
+
+
+def forget_job() -> None:
+    """Remove what an earlier job has left in this one's folder."""
+    for name in (_JOB, _ERROR):
+        (_job_folder() / name).unlink(missing_ok=True)
+
+
+def _job_folder() -> Path:
+    return Path(HydraConfig.get().runtime.output_dir)
 
 
 def merge_jobs(sweep: Path) -> Path | None:
@@ -48,7 +82,7 @@ def merge_jobs(sweep: Path) -> Path | None:
     Args:
         sweep: folder of the multirun.
     """
-    rows = [row for folder in sorted(sweep.iterdir(), key=_number) if (row := _row(sweep, folder))]
+    rows = [row for folder in _jobs(sweep) if (row := _row(folder))]
     if not rows:
         return None
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -59,7 +93,7 @@ def merge_jobs(sweep: Path) -> Path | None:
     return sweep / "summary.csv"
 
 
-def _row(sweep: Path, folder: Path) -> dict[str, Any] | None:
+def _row(folder: Path) -> dict[str, Any] | None:
     left, frontier = folder / _JOB, folder / "frontier.csv"
     if not left.is_file():
         return None
@@ -72,8 +106,9 @@ def _row(sweep: Path, folder: Path) -> dict[str, Any] | None:
     return {"job": folder.name, **given, **chosen, **json.loads(left.read_text())}
 
 
-def _number(folder: Path) -> tuple[int, str]:
-    return (int(folder.name) if folder.name.isdigit() else sys.maxsize, folder.name)
+def _jobs(sweep: Path) -> list[Path]:
+    """Folders of the jobs in their order, other files last."""
+    return sorted(sweep.iterdir(), key=lambda p: (int(p.name) if p.name.isdigit() else sys.maxsize, p.name))
 
 
 class SweepSummary(Callback):
@@ -88,12 +123,21 @@ class SweepSummary(Callback):
     @classmethod
     @contextmanager
     def merged_at_the_end(cls) -> Iterator[None]:
-        """Merge once the block ends, however it ends."""
+        """Merge once the block ends, however it ends.
+
+        Raises:
+            MoE2Error: a job has failed.
+        """
+        sweep: Path | None = None
         try:
             yield
         finally:
             sweep, cls._open = cls._open, None
-            if sweep is not None and sweep.is_dir():
-                merged = merge_jobs(sweep)
-                if merged is not None:
-                    print(f"summary of the sweep: {merged}")
+            if sweep is not None and sweep.is_dir() and (merged := merge_jobs(sweep)) is not None:
+                print(f"summary of the sweep: {merged}")
+        errors = [path for folder in _jobs(sweep) if (path := folder / _ERROR).is_file()] if sweep else []
+        if errors:
+            more = (
+                f" ({len(errors) - 1} more failed: {errors[1].name} in their folders)" if errors[1:] else ""
+            )
+            raise MoE2Error(f"{errors[0].read_text()}{more}")

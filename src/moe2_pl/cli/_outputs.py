@@ -36,8 +36,8 @@ def write_results(data: ReportData, folder: Path, *, brief: bool = False) -> Non
         print(
             f"score {row.score:.3f}, {row.energy_j:,.0f} J, {row.latency_s:.3g} s, {len(row.experts)} experts: {report}"
         )
-        return
-    print_summary(data)
-    print(f"report: {report}")
+    else:
+        print_summary(data)
+        print(f"report: {report}")
     if data.partial:
         raise KeyboardInterrupt

@@ -113,7 +113,6 @@ def train(config: DictConfig) -> float | None:
     if in_multirun():
         seconds = time.perf_counter() - began
         write_job(
-            folder,
             validation_score=result.validation_score,
             gate_address=address[:20],
             gate_reused=reused,
@@ -145,21 +144,20 @@ def _fit(
     """
     from hydra.utils import instantiate
 
+    from moe2_pl.gate import run_fit
+
     trainer = instantiate(config.trainer, logger=loggers, callbacks=_callbacks(config))
     started = time.perf_counter()
     try:
-        trainer.fit(gate, datamodule=data)
-    except SystemExit as stop:
-        # How Lightning ends on Ctrl-C; it is told here what is left, and the command line exits.
-        if not trainer.interrupted:
-            raise
+        run_fit(trainer, gate, data)
+    except KeyboardInterrupt:
         best = trainer.checkpoint_callback.best_model_path
         log.warning(
             "training was interrupted in epoch %d; %s",
             trainer.current_epoch,
             f"the best one so far → {best}" if best else "no epoch had ended, so there is no checkpoint",
         )
-        raise KeyboardInterrupt from stop
+        raise
     if not trainer.is_global_zero:
         return None
     checkpoint = str(trainer.checkpoint_callback.best_model_path)

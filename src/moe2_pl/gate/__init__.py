@@ -3,7 +3,7 @@
 from moe2_pl.gate._calibration import expected_calibration_error, temper
 from moe2_pl.gate._checkpoint import LoadedGate, load_gate
 from moe2_pl.gate._export import export_onnx
-from moe2_pl.gate._fit import fit_gate
+from moe2_pl.gate._fit import fit_gate, run_fit
 from moe2_pl.gate._module import GatingModule
 from moe2_pl.gate._networks import NETWORKS, build_network
 from moe2_pl.gate._objectives import (
@@ -35,5 +35,6 @@ __all__ = [
     "load_gate",
     "mixture_loss",
     "route",
+    "run_fit",
     "temper",
 ]

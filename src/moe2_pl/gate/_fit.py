@@ -16,7 +16,21 @@ from moe2_pl.gate._checkpoint import load_gate
 from moe2_pl.gate._module import GatingModule
 from moe2_pl.outputs import ExpertOutputsDataModule
 
-__all__ = ["fit_gate"]
+__all__ = ["fit_gate", "run_fit"]
+
+
+def run_fit(trainer: L.Trainer, gate: GatingModule, data: ExpertOutputsDataModule) -> None:
+    """``trainer.fit``, in which Ctrl-C is what it is elsewhere.
+
+    Raises:
+        KeyboardInterrupt: training was interrupted; Lightning itself would end the process.
+    """
+    try:
+        trainer.fit(gate, datamodule=data)
+    except SystemExit as stop:
+        if not trainer.interrupted:
+            raise
+        raise KeyboardInterrupt from stop
 
 
 def fit_gate(
@@ -64,11 +78,7 @@ def fit_gate(
             devices=1,
             callbacks=[EarlyStopping("val/loss", patience=recipe["patience"]), keep],
         )
-        try:
-            trainer.fit(gate, datamodule=data)
-        except SystemExit as stop:
-            # How Lightning ends on Ctrl-C.
-            raise KeyboardInterrupt from stop
+        run_fit(trainer, gate, data)
         return load_gate(keep.best_model_path).gate
 
 

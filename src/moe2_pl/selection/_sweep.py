@@ -116,6 +116,7 @@ def sweep(
     *,
     total_time_limit_s: float = np.inf,
     on_solution: Callable[[int, Solution], None] | None = None,
+    on_interrupt: Callable[[], None] | None = None,
     **options: object,
 ) -> list[Solution]:
     """The best subset for each budget, in the order of ``budgets``.
@@ -132,6 +133,7 @@ def sweep(
         time_limit_s: for each budget.
         total_time_limit_s: for the sweep.
         on_solution: called with the position and the solution as each is finished.
+        on_interrupt: called once, at the end, if Ctrl-C ended searching.
         options: the other fields of `SearchOptions`.
 
     Raises:
@@ -156,7 +158,7 @@ def sweep(
     few_devices = solver == "monotonic" and DeviceSets.suits(collapsed.problem)
     run = DeviceSets(collapsed.problem).run if few_devices else chosen.run
     solutions: dict[int, Solution] = {}
-    stopped = False
+    stopped = interrupted = False
     for position in _loosest_first(reaches):
         left = deadline - time.perf_counter()
         stopped = stopped or left <= 0
@@ -173,7 +175,7 @@ def sweep(
                 elif search.bound > -np.inf and not search.hopeless(search.bound):
                     run(search)
             except KeyboardInterrupt:
-                search.stopped = stopped = True
+                search.stopped = stopped = interrupted = True
             shared.learn(search, position, proves=chosen.proves)
             solution = conclude(collapsed.lifted(search), solver, proves=chosen.proves, explained=False)
         solutions[position] = solution
@@ -181,7 +183,9 @@ def sweep(
             if on_solution is not None:
                 on_solution(position, solution)
         except KeyboardInterrupt:
-            stopped = True
+            stopped = interrupted = True
+    if interrupted and on_interrupt is not None:
+        on_interrupt()
     return [solutions[position] for position in range(len(budgets))]
 
 
