@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from moe2_pl.report._data import (
     BaselineRow,
     CategoryRow,
-    ContrastRow,
     FrontierRow,
     LoadRow,
     ReportData,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = [
     "BaselineRow",
     "CategoryRow",
-    "ContrastRow",
     "FrontierRow",
     "LoadRow",
     "ReportData",
