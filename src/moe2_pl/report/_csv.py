@@ -15,6 +15,8 @@ from moe2_pl.report._files import replacing
 from moe2_pl.report._format import listing
 
 __all__ = [
+    "BASELINE",
+    "CERTIFICATE",
     "Table",
     "frontier_table",
     "write_baselines",
@@ -46,11 +48,11 @@ _FRONTIER = (
     ),
     *("best_single", "best_single_score", "lookup_score", "lookup_on_subset_score", "family_oracle_score"),
 )
-_CERTIFICATE = (
+CERTIFICATE = (
     *("kind", "label", "experts", "queries", "seeds", "reused", "retrained", "objective"),
     *("regret", "low", "high", "same_regret", "same_low", "same_high"),
 )
-_BASELINE = ("baseline", "budget", "score", "energy_j", "latency_s", "experts", "subsets")
+BASELINE = ("baseline", "budget", "score", "energy_j", "latency_s", "experts", "subsets")
 _CATEGORY = ("queries", "allowed", "score", "lookup_score", "energy_j", "latency_s")
 
 
@@ -106,7 +108,7 @@ def write_baselines(rows: Sequence[BaselineRow], path: Path) -> Path:
     Returns:
         ``path``.
     """
-    return _write(([*_BASELINE], [_cells(row, _BASELINE) for row in rows]), path)
+    return _write(([*BASELINE], [_cells(row, BASELINE) for row in rows]), path)
 
 
 def write_certificate(certificate: "Certificate", path: Path) -> Path:
@@ -119,8 +121,8 @@ def write_certificate(certificate: "Certificate", path: Path) -> Path:
     Returns:
         ``path``.
     """
-    lines = [_cells(row, _CERTIFICATE) for row in certificate.rows]
-    return _write(([*_CERTIFICATE], lines), path)
+    lines = [_cells(row, CERTIFICATE) for row in certificate.rows]
+    return _write(([*CERTIFICATE], lines), path)
 
 
 def frontier_table(rows: Sequence[FrontierRow]) -> Table:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from moe2_pl.report._csv import frontier_table
+from moe2_pl.report._csv import BASELINE, CERTIFICATE, frontier_table
 from moe2_pl.report._data import ReportData
 from moe2_pl.report._format import listing
 
@@ -13,11 +13,6 @@ WandbTable = tuple[list[str | int], list[list[str | int | float | None]]]
 
 _SUMMARY = ("name", "score", "energy_j", "latency_s", "utilisation", "experts", "note")
 _CATEGORY = ("queries", "score", "lookup_score", "energy_j", "latency_s", "allowed")
-_BASELINE = ("baseline", "budget", "score", "energy_j", "latency_s", "experts", "subsets")
-_CERTIFICATE = (
-    *("kind", "label", "experts", "queries", "seeds", "reused", "retrained", "objective"),
-    *("regret", "low", "high", "same_regret", "same_low", "same_high"),
-)
 
 
 def tables(data: ReportData) -> dict[str, WandbTable]:
@@ -40,12 +35,12 @@ def tables(data: ReportData) -> dict[str, WandbTable]:
             ["budget", "category", "expert", "share"],
             ([b, part.category, expert, share] for b, part in parts for expert, share in part.shares.items()),
         ),
-        "baselines": _rows(_BASELINE, data.baselines),
+        "baselines": _rows(BASELINE, data.baselines),
         "calibration": _table(
             ["expert", "predicted", "realised"],
             ([name, predicted, realised] for name, (predicted, realised) in data.calibration.items()),
         ),
-        "certificate": _rows(_CERTIFICATE, data.certificate.rows if data.certificate else ()),
+        "certificate": _rows(CERTIFICATE, data.certificate.rows if data.certificate else ()),
     }
     return {name: table for name, table in found.items() if table[1]}
 
