@@ -112,6 +112,8 @@ def _one_line(error: BaseException) -> str:
         hint = f"did you mean '{close}'?" if close else f"known here: {', '.join(siblings)}"
         return f"unknown key '{key}': {hint}"
     if isinstance(error, ValidationError):
+        if "is not a ListConfig" in str(error):
+            return f"{error.full_key} must be a list, even of one: {error.full_key}=[…]"
         return f"{error.full_key}: {str(error).splitlines()[0]}"
     if isinstance(cause, MoE2Error):
         return str(cause)
