@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 
 from moe2_pl.certificate import Certificate, Monotonicity, RegretRow
-from moe2_pl.report import BaselineRow, CategoryRow, FrontierRow, LoadRow, ReportData, StepRow, SummaryRow
+from moe2_pl.report import (
+    BaselineRow,
+    CategoryRow,
+    ContrastRow,
+    FrontierRow,
+    LoadRow,
+    ReportData,
+    StepRow,
+    SummaryRow,
+)
 
 INF, NAN = math.inf, math.nan
 
@@ -189,6 +198,21 @@ def report_data() -> ReportData:
             for i, name in enumerate(BASELINES)
             if p.feasible
         ),
+        contrasts=tuple(
+            ContrastRow(name, score, 600.0 + at, 4.0, medium.score - score, 0.011, experts)
+            for at, (name, score, experts) in enumerate(
+                (
+                    ("no budget", presets[3].score, tuple(EXPERTS)),
+                    ("lookup", medium.lookup_score, medium.experts[:4]),
+                    ("family oracle", medium.family_oracle_score, medium.experts),
+                    ("best single expert", medium.best_single_score, (medium.best_single,)),
+                )
+            )
+        ),
+        skills={
+            name: {c: e[3] + 0.1 * math.cos(i + 2 * j) for j, c in enumerate(CATEGORIES)}
+            for i, (name, e) in enumerate(EXPERTS.items())
+        },
         steps=(StepRow("energy_j", 120.0, 0.012, (*medium.experts, "codegemma-7b")),),
         calibration={
             name: (e[3] + 0.01 * math.sin(7 * i), e[3] - 0.012 * math.cos(5 * i))

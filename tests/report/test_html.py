@@ -13,6 +13,7 @@ from time import perf_counter
 import pytest
 
 from moe2_pl.report import FrontierRow, ReportData, write_report
+from moe2_pl.report._answer import claims
 from moe2_pl.report._html import panels
 
 
@@ -24,6 +25,10 @@ def page(data: ReportData, folder: Path) -> tuple[str, dict[str, dict]]:
     library = max(re.findall(r"<script .*?</script>", text, re.S), key=len)
     assert len(library) > 1_000_000
     return unescape(text.replace(library, "").replace(specs[0], "")), json.loads(specs[1])
+
+
+def the_answer(text: str) -> str:
+    return text[text.index('id="answer"') : text.index("</section>")]
 
 
 def test_one_small_file_made_in_time(data: ReportData, tmp_path: Path) -> None:
@@ -44,23 +49,77 @@ def test_nothing_is_fetched(data: ReportData, tmp_path: Path) -> None:
 
 def test_the_answer_comes_first_with_experts_on_their_devices(data: ReportData, tmp_path: Path) -> None:
     text, _ = page(data, tmp_path)
-    answer = text[text.index('id="answer"') : text.index('id="summary"')]
+    answer = the_answer(text)
     for figure in (f"{data.chosen.score:.3f}", "709 J", "3.81 s", "proven optimal"):
         assert figure in answer
     for device in data.chosen.devices:
         box = answer.split(f"<b>{device}</b>")[1].split("</ul>")[0]
-        on_it = re.findall(r"<li>(.*?)</li>", box)
+        on_it = re.findall(r"<li>(.*?) <span", box)
         assert on_it == [name for name in data.chosen.experts if data.experts[name]["device"] == device]
     assert data.chosen.overloaded
     assert "Overloaded at 0.07 queries/s: " + ", ".join(data.chosen.overloaded) in answer
-    assert f"+{data.chosen.score - data.chosen.lookup_score:.3f}</b> the lookup" in answer
+
+
+def test_the_answer_says_what_the_budget_costs_and_what_the_gate_is_worth(
+    data: ReportData, tmp_path: Path
+) -> None:
+    answer = the_answer(page(data, tmp_path)[0])
+    rows = dict(re.findall(r'<tr><th scope="row">(.*?)(?:<br>.*?)?</th>(.*?)</tr>', answer))
+    assert list(rows) == [row.against for row in data.contrasts]
+    for row in data.contrasts:
+        assert f"{row.difference:+.3f}".replace("-", "−") in rows[row.against]
+    loss = data.chosen.score - data.presets[3].score
+    assert f"against no budget</span><b>−{-loss:.3f}</b>" in answer
+
+
+def test_shares_of_the_answer_are_of_all_queries(data: ReportData, tmp_path: Path) -> None:
+    answer = the_answer(page(data, tmp_path)[0])
+    shares = [int(share) for share in re.findall(r">(\d+) % of queries", answer)]
+    assert len(shares) == len(data.chosen.experts)
+    assert abs(sum(shares) - 100) <= len(shares) / 2
+
+
+def test_claims_follow_what_was_measured(data: ReportData) -> None:
+    def claim(about: str, of: ReportData) -> str:
+        return next((c.text for c in claims(of) if c.about == about), "")
+
+    assert data.certificate is not None
+    own = replace(data.certificate.rows[0], experts=data.chosen.experts, regret=0.02, low=0.01, high=0.03)
+    seen = replace(data, certificate=replace(data.certificate, rows=(own,)))
+    assert "these experts alone" in claim("Trained once", seen)
+    assert "retraining would help" in claim("Trained once", seen)
+    assert "this one is not among them" in claim("Trained once", data)
+    assert "Not measured" in claim("Trained once", replace(data, certificate=None))
+
+    def planned(**figures: object) -> ReportData:
+        return replace(data, chosen=replace(data.chosen, **figures))
+
+    assert "Proven" in claim("The choice", planned(status="optimal"))
+    assert "0.02 or more above" in claim("The choice", planned(status="gap", gap=0.02))
+    assert "not known" in claim("The choice", planned(status="heuristic"))
+    inside, outside = planned(planned=0.61, score=0.6, score_half_width=0.02), planned(planned=0.7, score=0.6)
+    assert "inside the interval" in claim("The score", inside)
+    assert "−0.100" in claim("The score", outside)
+    assert not claim("The gate", replace(data, contrasts=()))
+
+
+def test_every_expert_of_the_pool_is_shown_by_category(data: ReportData, tmp_path: Path) -> None:
+    (heat,) = page(data, tmp_path)[1]["skills"]["data"]
+    assert [row.removeprefix("● ") for row in heat["y"]] == list(data.skills)
+    assert {row for row in heat["y"] if row.startswith("● ")} == {f"● {e}" for e in data.chosen.experts}
+    for at, (name, scores) in enumerate(data.skills.items()):
+        assert heat["text"][at] == [f"{scores[c]:.3f}" for c in heat["x"]]
+        assert all(name in text for text in heat["hovertext"][at])
+    for column in zip(*heat["z"], strict=True):
+        assert max(column) == 0
 
 
 def test_every_figure_stands_with_its_caption(data: ReportData, tmp_path: Path) -> None:
     text, specs = page(data, tmp_path)
     made = panels(data)
     assert set(specs) == set(made) == {
-        "frontier", "map", "baselines", "categories", "routing", "utilisation", "load", "calibration", "certificate",
+        "frontier", "map", "skills", "routing", "categories", "utilisation", "load", "calibration",
+        "certificate", "baselines",
     }  # fmt: skip
     for panel in made.values():
         assert len(panel.caption) > 40
@@ -104,13 +163,21 @@ def test_infeasible_cells_are_marked_as_such(data: ReportData, tmp_path: Path) -
 def test_an_infeasible_budget_recommends_nothing_and_names_the_nearest(
     data: ReportData, infeasible: FrontierRow, tmp_path: Path
 ) -> None:
-    text, specs = page(replace(data, chosen=infeasible), tmp_path)
-    answer = text[text.index('id="answer"') : text.index('id="summary"')]
+    text, specs = page(replace(data, chosen=infeasible, contrasts=(), steps=()), tmp_path)
+    answer = the_answer(text)
     assert "Infeasible: no subset meets this budget" in answer
     assert "energy ≤ 1 J, latency ≤ 0.1 s" in answer
     assert "<li>" not in answer
     assert "nearest looser budget of this run that can be met: energy ≤" in answer
-    assert set(specs) == {"frontier", "map", "baselines", "utilisation", "calibration", "certificate"}
+    assert set(specs) == {
+        "frontier",
+        "map",
+        "skills",
+        "utilisation",
+        "calibration",
+        "certificate",
+        "baselines",
+    }
 
 
 def test_without_a_grid_the_named_budgets_stand_in(data: ReportData, tmp_path: Path) -> None:
@@ -126,8 +193,10 @@ def test_no_family_oracle_no_claim_about_it(data: ReportData, tmp_path: Path) ->
         return replace(row, family_oracle_score=math.nan)
 
     grid, presets = tuple(map(without, data.grid)), tuple(map(without, data.presets))
-    text, _ = page(replace(data, grid=grid, presets=presets, chosen=without(data.chosen)), tmp_path)
-    assert "the family oracle, a ceiling" not in text
+    known = tuple(row for row in data.contrasts if row.against != "family oracle")
+    text, _ = page(
+        replace(data, grid=grid, presets=presets, chosen=without(data.chosen), contrasts=known), tmp_path
+    )
     assert "against the family oracle" not in text
     assert not re.search(r"\bnan\b", text)
 

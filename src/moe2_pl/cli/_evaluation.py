@@ -16,6 +16,7 @@ import torch
 from moe2_pl.cli._baselines import baseline_rows
 from moe2_pl.cli._budgets import PRESETS, UNLIMITED, budget_grid, configured_budget, preset_budgets
 from moe2_pl.cli._certificate import CertificateOptions, certified
+from moe2_pl.cli._contrasts import contrast_rows
 from moe2_pl.cli._load import Pricing, load_curve
 from moe2_pl.cli._planning import Planner, Router, outcome_costs, table_router
 from moe2_pl.cli._realise import HeldOut, Realised, best_single
@@ -23,7 +24,7 @@ from moe2_pl.errors import ConfigError, DataError, InfeasibleBudgetError
 from moe2_pl.gate import GatingModule, route
 from moe2_pl.outputs import ExpertOutputs, ExpertOutputsDataModule, log_likelihood
 from moe2_pl.pool import Costs, ExpertPool
-from moe2_pl.report import LoadRow, ReportData, StepRow, SummaryRow
+from moe2_pl.report import ContrastRow, LoadRow, ReportData, StepRow, SummaryRow
 from moe2_pl.selection import (
     Budget,
     FacilityLocation,
@@ -218,6 +219,11 @@ def report_data(
     of_budget = {key: dict(zip(setting.budgets, found, strict=False)) for key, found in solutions.items()}
     limited = {name: budget for name, budget in setting.budgets.items() if name != UNLIMITED}
     baselines = tuple(baseline_rows(held_out, routers, of_budget, limited))
+    contrasts: tuple[ContrastRow, ...] = ()
+    if best.experts:
+        contrasts = tuple(
+            contrast_rows(held_out, routers, of_budget, setting.chosen, setting.budgets[setting.chosen])
+        )
     realised = time.perf_counter()
     measured = None
     if certificate is not None:
@@ -264,6 +270,8 @@ def report_data(
         tariff=setting.tariff,
         steps=tuple(steps),
         baselines=baselines,
+        contrasts=contrasts,
+        skills=_skills(held_out),
         calibration=_calibration(setting, gate, held_out, router),
         provenance={**_provenance(setting, gate), **provenance},
         notes=(*_notes(setting), *_INTERRUPTED[: bool(interrupts)]),
@@ -362,6 +370,17 @@ def _options(setting: Setting, rows: Any) -> tuple[Any, Any]:
         return None, None
     column = [setting.pool.model_ids.index(expert.model_id) for expert in setting.pool.experts]
     return np.exp(outputs.log_prob[rows][:, column].astype(np.float64)), outputs.label[rows]
+
+
+def _skills(held_out: HeldOut) -> dict[str, dict[str, float]]:
+    """Expert → category → its mean held-out score; a category without held-out queries is left out."""
+    names = held_out.planner.pool.names
+    means = {
+        category: held_out.score[held_out.category == c].mean(axis=0)
+        for c, category in enumerate(held_out.planner.categories)
+        if (held_out.category == c).any()
+    }
+    return {name: {c: float(mean[j]) for c, mean in means.items()} for j, name in enumerate(names)}
 
 
 def _calibration(

@@ -14,7 +14,7 @@ from moe2_pl.pool import Costs, utilisation
 from moe2_pl.report import CategoryRow, FrontierRow
 from moe2_pl.selection import Budget, SelectionProblem, Solution
 
-__all__ = ["HeldOut", "Realised", "best_single"]
+__all__ = ["HeldOut", "Realised", "best_single", "half_width"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -196,7 +196,7 @@ class HeldOut:
             experts=solution.experts,
             devices=tuple(pool.device_names[d] for d in solution.devices),
             score=float(moe2.score.mean()),
-            score_half_width=_half_width(moe2.score),
+            score_half_width=half_width(moe2.score),
             energy_j=float(moe2.energy_j.mean()),
             latency_s=float(moe2.latency_s.mean()),
             latency_range_s=(float(moe2.latency_range_s[0]), float(moe2.latency_range_s[1])),
@@ -257,7 +257,7 @@ def _mean(values: Floats) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _half_width(values: Floats) -> float:
+def half_width(values: Floats) -> float:
     """Half of the normal 95 % interval of a mean."""
     return float(1.96 * values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 

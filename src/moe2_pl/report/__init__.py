@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from moe2_pl.report._data import (
     BaselineRow,
     CategoryRow,
+    ContrastRow,
     FrontierRow,
     LoadRow,
     ReportData,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BaselineRow",
     "CategoryRow",
+    "ContrastRow",
     "FrontierRow",
     "LoadRow",
     "ReportData",

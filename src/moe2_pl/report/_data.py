@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
 
-__all__ = ["BaselineRow", "CategoryRow", "FrontierRow", "LoadRow", "ReportData", "StepRow", "SummaryRow"]
+__all__ = [
+    "BaselineRow",
+    "CategoryRow",
+    "ContrastRow",
+    "FrontierRow",
+    "LoadRow",
+    "ReportData",
+    "StepRow",
+    "SummaryRow",
+]
 
 
 @dataclass(frozen=True)
@@ -134,6 +143,27 @@ class BaselineRow:
 
 
 @dataclass(frozen=True)
+class ContrastRow:
+    """The chosen deployment beside an alternative, on the same held-out queries.
+
+    Args:
+        against: ``no budget``, or the name of a router that keeps the chosen budget.
+        score, energy_j, latency_s: the alternative's means.
+        difference: the chosen deployment's score less the alternative's.
+        half_width: half of the paired 95 % interval of ``difference``.
+        experts: the alternative's subset.
+    """
+
+    against: str
+    score: float
+    energy_j: float
+    latency_s: float
+    difference: float
+    half_width: float
+    experts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LoadRow:
     """The chosen deployment at one arrival rate, simulated.
 
@@ -186,6 +216,9 @@ class ReportData:
         steps: what a little more of each limit would buy; empty where nothing, or for utilities that are not
             monotone.
         baselines: MoE² and what the paper compares it with, under each preset and the chosen budget.
+        contrasts: the chosen deployment beside no budget, the lookup, the family oracle and the best single
+            expert, as far as these exist.
+        skills: expert → category → mean held-out score.
         calibration: expert, or model where it has several placements → (mean predicted, mean realised) held-out score.
         provenance: what made the figures: source, licence, hashes, seeds, versions, command.
         notes: sentences that must stand beside the figures (assumed output lengths, budgets are on means, …).
@@ -212,6 +245,8 @@ class ReportData:
     tariff: Mapping[str, float]
     steps: tuple[StepRow, ...]
     baselines: tuple[BaselineRow, ...]
+    contrasts: tuple[ContrastRow, ...]
+    skills: Mapping[str, Mapping[str, float]]
     calibration: Mapping[str, tuple[float, float]]
     provenance: Mapping[str, str]
     notes: tuple[str, ...] = ()

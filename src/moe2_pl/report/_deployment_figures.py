@@ -1,13 +1,13 @@
-"""The chosen deployment as figures: categories, routing, ρ of the devices, calibration."""
+"""The chosen deployment as figures: categories, ρ of the devices, waiting, calibration."""
 
-import math
 from statistics import fmean
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._data import CategoryRow, FrontierRow, ReportData
+from moe2_pl.report._data import FrontierRow, ReportData
 from moe2_pl.report._format import interval, load_text, rho, signed
 from moe2_pl.report._panel import (
+    INFEASIBLE,
     INK,
     LOOKUP,
     MOE2,
@@ -20,13 +20,11 @@ from moe2_pl.report._panel import (
     plain,
 )
 
-__all__ = ["calibration_panel", "category_panel", "load_panel", "routing_panel", "utilisation_panel"]
+__all__ = ["calibration_panel", "category_panel", "load_panel", "utilisation_panel"]
 
-_INFEASIBLE = "The chosen budget is infeasible, so nothing is deployed and there is nothing to draw."
 _PREDICTED = Router("predicted by the gate", MOE2.colour, "circle-open")
 _REALISED = Router("realised", MOE2.colour, "circle")
 _SYMBOLS = ("triangle-left-open", "square-open", "triangle-right-open", "circle-open", "diamond-open")
-_BLUES = [[0.0, "rgba(31,122,209,0.04)"], [1.0, "rgba(31,122,209,0.9)"]]
 
 
 def category_panel(data: ReportData) -> Panel:
@@ -34,7 +32,7 @@ def category_panel(data: ReportData) -> Panel:
     title = "Score by category"
     parts = data.chosen.categories
     if not parts:
-        return Panel("categories", title, _INFEASIBLE, None)
+        return Panel("categories", title, INFEASIBLE, None)
     best = max(parts, key=lambda part: part.score - part.lookup_score)
     caption = (
         "Held-out score of each category on the chosen deployment. The further MoE² lies to the right of the "
@@ -44,54 +42,6 @@ def category_panel(data: ReportData) -> Panel:
     ends = {LOOKUP: [part.lookup_score for part in parts], MOE2: [part.score for part in parts]}
     names = [part.category for part in parts]
     return Panel("categories", title, caption, dumbbell(names, ends, "held-out score"))
-
-
-def routing_panel(data: ReportData) -> Panel:
-    """Share of each category's queries that each expert of the chosen subset answers."""
-    title = "Routing: what each expert is for"
-    parts, experts = data.chosen.categories, data.chosen.experts
-    if not parts:
-        return Panel("routing", title, _INFEASIBLE, None)
-    caption = "Share of a category's queries (column) that each chosen expert (row) answers; a column sums to 100 %."
-    if any(name not in part.allowed for name in experts for part in parts):
-        caption += " ✕: the expert does not meet that category's limits."
-    return Panel("routing", title, caption, _shares(parts, experts))
-
-
-def _shares(parts: tuple[CategoryRow, ...], experts: tuple[str, ...]) -> go.Figure:
-    columns, names = [plain(part.category) for part in parts], [plain(name) for name in experts]
-    z = [[part.shares.get(e, 0.0) if e in part.allowed else math.nan for part in parts] for e in experts]
-    heat = go.Heatmap(
-        x=columns,
-        y=names,
-        z=z,
-        zmin=0,
-        zmax=1,
-        colorscale=_BLUES,
-        text=[[f"{share:.0%}" if share == share else "✕" for share in line] for line in z],
-        texttemplate="%{text}",
-        textfont={"color": INK},
-        hovertext=[
-            [_share_text(e, part, share) for part, share in zip(parts, line, strict=True)]
-            for e, line in zip(experts, z, strict=True)
-        ],
-        hoverinfo="text",
-        xgap=3,
-        ygap=3,
-        showscale=False,
-    )
-    return figure(
-        [heat],
-        height=50 + 34 * len(experts),
-        margin={"l": 56, "r": 16, "t": 30, "b": 8},
-        xaxis={"side": "top", "showgrid": False, "zeroline": False},
-        yaxis={"autorange": "reversed", "showgrid": False, "zeroline": False},
-    )
-
-
-def _share_text(expert: str, part: CategoryRow, share: float) -> str:
-    where = f"{plain(expert)} for {plain(part.category)}"
-    return f"{where}: outside its limits" if math.isnan(share) else f"{where}: {share:.1%} of {part.queries}"
 
 
 def utilisation_panel(data: ReportData) -> Panel:

@@ -20,12 +20,14 @@ __all__ = [
     "limit",
     "listing",
     "load_text",
+    "percent",
     "quantity",
     "range_text",
     "rho",
     "running_text",
     "score",
     "signed",
+    "signed_span",
     "status_text",
     "step_text",
 ]
@@ -55,6 +57,28 @@ def signed(value: float) -> str:
     digits = f"{abs(value):.3f}"
     sign = "±" if float(digits) == 0 else "+" if value > 0 else "−"
     return sign + digits
+
+
+def signed_span(at: float, half_width: float) -> str:
+    """The 95 % interval of a difference of scores.
+
+    Example:
+        >>> signed_span(-0.0406, 0.0133), signed_span(0.01, float("nan"))
+        ('−0.054 to −0.027', '–')
+    """
+    if math.isnan(half_width):
+        return MISSING
+    return f"{signed(at - half_width)} to {signed(at + half_width)}"
+
+
+def percent(share: float) -> str:
+    """A share in whole percent; what rounds to nothing without being nothing is said so.
+
+    Example:
+        >>> percent(0.346), percent(0.002), percent(0.0)
+        ('35 %', '<1 %', '0 %')
+    """
+    return "<1 %" if 0 < share < 0.005 else f"{share:.0%}".replace("%", " %")
 
 
 def quantity(value: float, unit: str) -> str:

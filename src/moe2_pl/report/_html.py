@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from moe2_pl.report import _format, _view
+from moe2_pl.report._answer import claims
 from moe2_pl.report._baselines_figure import baselines_panel
 from moe2_pl.report._certificate_figure import certificate_panel
 from moe2_pl.report._data import ReportData
@@ -10,9 +11,9 @@ from moe2_pl.report._deployment_figures import (
     calibration_panel,
     category_panel,
     load_panel,
-    routing_panel,
     utilisation_panel,
 )
+from moe2_pl.report._expert_figures import routing_panel, skill_panel
 from moe2_pl.report._frontier_figures import frontier_panel, map_panel
 from moe2_pl.report._page import write_page
 from moe2_pl.report._panel import Panel
@@ -37,8 +38,10 @@ def write_report(data: ReportData, path: Path) -> Path:
         title=data.title,
         data=data,
         row=data.chosen,
-        boxes=_view.boxes(data, data.chosen) if data.chosen.feasible else [],
-        comparisons=_view.comparisons(data) if data.chosen.feasible else [],
+        boxes=_view.boxes(data),
+        claims=claims(data),
+        loss=_view.loss(data),
+        unlimited=_view.unlimited(data),
         running=f"{_format.running_text(data)} {_format.load_text(data)}" if data.chosen.feasible else "",
         steps=[_format.step_text(step, data) for step in data.steps],
         nearest=_view.nearest_feasible(data),
@@ -51,12 +54,13 @@ def panels(data: ReportData) -> dict[str, Panel]:
     makers = (
         frontier_panel,
         map_panel,
-        baselines_panel,
-        category_panel,
+        skill_panel,
         routing_panel,
+        category_panel,
         utilisation_panel,
         load_panel,
         calibration_panel,
         certificate_panel,
+        baselines_panel,
     )
     return {panel.key: panel for panel in (make(data) for make in makers)}

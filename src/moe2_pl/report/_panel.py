@@ -19,6 +19,7 @@ from moe2_pl.report._format import MISSING, limit, quantity, rho, score, status_
 __all__ = [
     "BEST_SINGLE",
     "FAMILY_ORACLE",
+    "INFEASIBLE",
     "INK",
     "LOOKUP",
     "MOE2",
@@ -36,6 +37,7 @@ __all__ = [
 INK = "#24292f"
 QUIET = "#8a929c"
 OVERLOAD = "#d1495b"
+INFEASIBLE = "The chosen budget is infeasible, so nothing is deployed and there is nothing to draw."
 
 
 @dataclass(frozen=True)

@@ -3,19 +3,28 @@
 import math
 from dataclasses import dataclass
 
-from moe2_pl.report._data import FrontierRow, ReportData
-from moe2_pl.report._format import budget_text, limit, signed
+from moe2_pl.report._data import ContrastRow, FrontierRow, ReportData
+from moe2_pl.report._format import budget_text, limit
 
-__all__ = ["Box", "boxes", "comparisons", "nearest_feasible", "shown_budgets"]
+__all__ = ["Box", "boxes", "loss", "nearest_feasible", "shown_budgets", "unlimited"]
 
 
 @dataclass(frozen=True)
 class Box:
-    """One device of a deployment: what it loads and how busy it is."""
+    """One device of a deployment: what it loads and how busy it is.
+
+    Args:
+        device: its name.
+        shares: expert that it loads → share of all queries that it answers.
+        utilisation: ρ.
+        used_gb, memory_gb: what the experts take, and what there is.
+    """
 
     device: str
-    experts: tuple[str, ...]
+    shares: dict[str, float]
     utilisation: float
+    used_gb: float
+    memory_gb: float
 
     @property
     def overloaded(self) -> bool:
@@ -23,29 +32,37 @@ class Box:
         return self.utilisation >= 1
 
 
-def boxes(data: ReportData, row: FrontierRow) -> list[Box]:
-    """The devices that a row switches on, each with its experts."""
-    return [
-        Box(
-            device,
-            tuple(name for name in row.experts if data.experts[name]["device"] == device),
-            row.utilisation.get(device, math.nan),
-        )
-        for device in row.devices
-    ]
-
-
-def comparisons(data: ReportData) -> list[tuple[str, str]]:
-    """What the chosen deployment gains or loses against each alternative: (difference, against what)."""
+def boxes(data: ReportData) -> list[Box]:
+    """The devices that the chosen deployment switches on, each with its experts."""
     row = data.chosen
-    single = f"the best single expert ({row.best_single})" if row.best_single else "the best single expert"
-    pairs = [
-        (row.best_single_score, single),
-        (row.lookup_score, "the lookup under the same budget"),
-        (row.family_oracle_score, "the family oracle, a ceiling that is told the task family"),
-    ]
-    pairs += [(other.score, "no budget at all") for other in data.presets if other.budget == "unlimited"]
-    return [(signed(row.score - score), name) for score, name in pairs if not math.isnan(score)]
+    queries = sum(part.queries for part in row.categories)
+    found = []
+    for device in row.devices:
+        experts = [name for name in row.experts if data.experts[name]["device"] == device]
+        answered = {
+            name: sum(part.shares.get(name, 0.0) * part.queries for part in row.categories)
+            for name in experts
+        }
+        found.append(
+            Box(
+                device,
+                {name: count / queries for name, count in answered.items()},
+                row.utilisation.get(device, math.nan),
+                math.fsum(float(str(data.experts[name]["memory_gb"])) for name in experts),
+                float(str(data.devices[device]["memory_gb"])),
+            )
+        )
+    return found
+
+
+def loss(data: ReportData) -> ContrastRow | None:
+    """The chosen deployment beside that of no budget; None where it is infeasible."""
+    return next((row for row in data.contrasts if row.against == "no budget"), None)
+
+
+def unlimited(data: ReportData) -> FrontierRow | None:
+    """The row of no budget, where it is feasible."""
+    return next((row for row in data.presets if row.budget == "unlimited" and row.feasible), None)
 
 
 def nearest_feasible(data: ReportData) -> str:

@@ -21,11 +21,12 @@ function draw(key, paper) {
   const spec = structuredClone(specs[key]);
   const ink = paper ? "#1f2328" : colour("--ink");
   const grid = paper ? "#e3e7eb" : colour("--grid");
-  const narrow = box.clientWidth < 600;
+  const narrow = !paper && box.clientWidth < 600;
   const { layout } = spec;
   layout.font = { ...layout.font, color: ink, size: narrow ? 12 : 13 };
   for (const name of Object.keys(layout).filter((name) => /^[xy]axis/.test(name))) {
     Object.assign(layout[name], { gridcolor: grid, linecolor: grid });
+    if (narrow) thinOut(layout[name]);
   }
   layout.modebar = { bgcolor: "rgba(0,0,0,0)", color: grid, activecolor: ink };
   for (const slider of layout.sliders ?? []) slider.font = { color: ink };
@@ -40,6 +41,13 @@ function draw(key, paper) {
   if (narrow) layout.margin = { ...layout.margin, l: 40, r: 8 };
   if (paper) layout.width = 680;
   Plotly.react(box, spec.data, layout, config);
+}
+
+// A phone has room for every other of many numbers, upright.
+function thinOut(axis) {
+  if (!(axis.tickvals?.length > 7) || !axis.ticktext.every((text) => /^[\d,.]+$/.test(text))) return;
+  axis.tickvals = axis.tickvals.filter((_, i) => i % 2 === 0);
+  axis.ticktext = axis.ticktext.filter((_, i) => i % 2 === 0);
 }
 
 function drawAll(paper) {

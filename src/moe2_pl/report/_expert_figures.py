@@ -1,0 +1,119 @@
+"""What each expert is for: how good it is at each category, and how much of it the gate sends there."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import plotly.graph_objects as go  # type: ignore[import-untyped]
+
+from moe2_pl.report._data import CategoryRow, ReportData
+from moe2_pl.report._format import score
+from moe2_pl.report._panel import INFEASIBLE, INK, Panel, figure, plain
+
+__all__ = ["routing_panel", "skill_panel"]
+
+_BLUES = [[0.0, "rgba(31,122,209,0.04)"], [1.0, "rgba(31,122,209,0.9)"]]
+
+
+def skill_panel(data: ReportData) -> Panel:
+    """Mean held-out score of every expert of the pool alone, by category."""
+    led: dict[str, list[str]] = {}
+    for category in _categories(data):
+        led.setdefault(max(data.skills, key=lambda name: data.skills[name][category]), []).append(category)
+    caption = (
+        "Mean held-out score of each expert (row; ● is deployed for the chosen budget) if it alone answered all "
+        "queries of a category (column): the darker, the nearer to the best of the column. Best: "
+        + "; ".join(f"{name} in {', '.join(categories)}" for name, categories in led.items())
+        + ". The means hide that experts also differ from query to query, which the gate makes use of."
+    )
+    return Panel("skills", "Experts: what each is for", caption, _skills(data))
+
+
+def _categories(data: ReportData) -> list[str]:
+    return list(next(iter(data.skills.values())))
+
+
+def _skills(data: ReportData) -> go.Figure:
+    categories = _categories(data)
+    best = {c: max(scores[c] for scores in data.skills.values()) for c in categories}
+    return _matrix(
+        categories,
+        [f"● {name}" if name in data.chosen.experts else name for name in data.skills],
+        # Categories differ more than experts do: the score itself as colour would show the categories.
+        [[scores[c] - best[c] for c in categories] for scores in data.skills.values()],
+        [[score(scores[c]) for c in categories] for scores in data.skills.values()],
+        [
+            [
+                f"{name} for {c}: {score(scores[c])}, {score(best[c] - scores[c])} below the best"
+                for c in categories
+            ]
+            for name, scores in data.skills.items()
+        ],
+    )
+
+
+def routing_panel(data: ReportData) -> Panel:
+    """Share of each category's queries that each expert of the chosen subset answers."""
+    title = "Routing: who answers"
+    parts, experts = data.chosen.categories, data.chosen.experts
+    if not parts:
+        return Panel("routing", title, INFEASIBLE, None)
+    caption = "Share of a category's queries (column) that each chosen expert (row) answers; a column sums to 100 %."
+    if any(name not in part.allowed for name in experts for part in parts):
+        caption += " ✕: the expert does not meet that category's limits."
+    return Panel("routing", title, caption, _shares(parts, experts))
+
+
+def _shares(parts: tuple[CategoryRow, ...], experts: tuple[str, ...]) -> go.Figure:
+    z = [[part.shares.get(e, 0.0) if e in part.allowed else math.nan for part in parts] for e in experts]
+    return _matrix(
+        [part.category for part in parts],
+        experts,
+        z,
+        [["✕" if math.isnan(share) else f"{share:.0%}" for share in line] for line in z],
+        [
+            [_share_text(e, part, share) for part, share in zip(parts, line, strict=True)]
+            for e, line in zip(experts, z, strict=True)
+        ],
+        zmin=0,
+        zmax=1,
+    )
+
+
+def _share_text(expert: str, part: CategoryRow, share: float) -> str:
+    where = f"{expert} for {part.category}"
+    return f"{where}: outside its limits" if math.isnan(share) else f"{where}: {share:.1%} of {part.queries}"
+
+
+def _matrix(
+    columns: Iterable[str],
+    rows: Sequence[str],
+    z: list[list[float]],
+    text: list[list[str]],
+    hovertext: list[list[str]],
+    **limits: Any,
+) -> go.Figure:
+    """Experts × categories, each cell with its text."""
+    heat = go.Heatmap(
+        x=[plain(name) for name in columns],
+        y=[plain(name) for name in rows],
+        z=z,
+        colorscale=_BLUES,
+        text=text,
+        texttemplate="%{text}",
+        textfont={"color": INK},
+        hovertext=[[plain(cell) for cell in line] for line in hovertext],
+        hoverinfo="text",
+        xgap=3,
+        ygap=3,
+        showscale=False,
+        **limits,
+    )
+    return figure(
+        [heat],
+        height=74 + 34 * len(rows),
+        # Room above the column names for the buttons.
+        margin={"l": 56, "r": 16, "t": 54, "b": 8},
+        xaxis={"side": "top", "showgrid": False, "zeroline": False},
+        yaxis={"autorange": "reversed", "showgrid": False, "zeroline": False},
+    )
