@@ -7,8 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from tests.cli.conftest import ROOT
 
+from moe2_pl.cli._interrupts import not_lost
 from moe2_pl.gate import load_gate
 
 
@@ -53,3 +55,20 @@ def test_an_interrupted_certificate_leaves_the_frontier_and_a_report_marked_part
         assert len(list(csv.DictReader(file))) == 148
     assert "The run was interrupted" in (tmp_path / "run" / "report.html").read_text()
     assert not (tmp_path / "run" / "certificate.csv").exists()
+
+
+def test_short_work_after_long_is_begun_anew_once():
+    tries, told = [], []
+
+    def interrupted_at(first):
+        tries.append(len(tries))
+        if len(tries) <= first:
+            raise KeyboardInterrupt
+        return len(tries)
+
+    assert not_lost(lambda: interrupted_at(1), lambda: told.append(1)) == 2
+    assert told == [1]
+    tries.clear()
+    with pytest.raises(KeyboardInterrupt):
+        not_lost(lambda: interrupted_at(2), lambda: told.append(2))
+    assert len(tries) == 2

@@ -54,6 +54,12 @@ def test_names_are_not_read_as_markup(data: ReportData) -> None:
     assert "[red]y" in text
 
 
+def test_what_the_budget_costs_is_said(data: ReportData) -> None:
+    loss = data.contrasts[0].difference
+    assert f"Against no budget −{-loss:.3f} (" in " ".join(printed(data).split())
+    assert "Against no budget" not in printed(replace(data, contrasts=()))
+
+
 def test_the_running_costs_and_the_next_steps_are_said(data: ReportData) -> None:
     text = " ".join(printed(data).split())
     watts = data.chosen.energy_j * 0.07

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from hydra.core.hydra_config import HydraConfig
 
+from moe2_pl.cli._console import watched
 from moe2_pl.errors import ConfigError, IntegrityError, UnknownNameError
 from moe2_pl.outputs import (
     ExpertOutputs,
@@ -35,8 +36,6 @@ log = logging.getLogger(__name__)
 # What of a pool is read only where its models are asked.
 _ASKED = ("expert_pool.questions", "expert_pool.models", "expert_pool.encoders")
 _COSTS = ("modelled", "measured")
-# Lines of progress where nobody watches a terminal.
-_EVERY_S = 15.0
 
 
 def data_module(settings: Mapping[str, Any], pool: ExpertPool) -> ExpertOutputsDataModule:
@@ -130,50 +129,19 @@ def _workers(settings: Mapping[str, Any]) -> Iterator[Workers]:
 
 @contextmanager
 def _watch(counts: ModelFill) -> Iterator[Callable[[], None]]:
-    """Progress of one model: a bar where somebody watches a terminal, else a line now and then."""
+    """Progress of one model's questions."""
     if counts.cached == counts.requests:
         yield lambda: None
         return
     started = monotonic()
-    if not sys.stderr.isatty():
-        said = started
+    with watched(counts.model, counts.requests, counts.cached) as advance:
 
         def tick() -> None:
-            nonlocal said
-            if monotonic() - said >= _EVERY_S:
-                said = monotonic()
-                log.info("%s: %s", counts.model, _rate(counts, said - started))
+            seconds = monotonic() - started
+            speeds = f"{counts.asked / seconds:,.3g} questions/s, {counts.tokens / seconds:,.3g} tokens/s"
+            advance(counts.cached + counts.asked, speeds)
 
         yield tick
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(counts.model, total=counts.requests, completed=counts.cached, rate="loading")
-
-        def advance() -> None:
-            done = counts.cached + counts.asked
-            progress.update(bar, completed=done, rate=_speeds(counts, monotonic() - started))
-
-        yield advance
-
-
-def _speeds(counts: ModelFill, seconds: float) -> str:
-    return f"{counts.asked / seconds:,.3g} questions/s, {counts.tokens / seconds:,.3g} tokens/s"
-
-
-def _rate(counts: ModelFill, seconds: float) -> str:
-    done = counts.cached + counts.asked
-    left_s = (counts.requests - done) * seconds / max(counts.asked, 1)
-    return f"{done:,} of {counts.requests:,}, {_speeds(counts, seconds)}, {left_s:,.0f} s left"
 
 
 def _refuse_unread(recorded: str) -> None:

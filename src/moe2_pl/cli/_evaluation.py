@@ -13,26 +13,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from moe2_pl.cli._baselines import baseline_rows
 from moe2_pl.cli._budgets import PRESETS, UNLIMITED, budget_grid, configured_budget, preset_budgets
 from moe2_pl.cli._certificate import CertificateOptions, certified
-from moe2_pl.cli._contrasts import contrast_rows
-from moe2_pl.cli._load import Pricing, load_curve
+from moe2_pl.cli._findings import Findings, findings
+from moe2_pl.cli._interrupts import not_lost
+from moe2_pl.cli._load import Pricing
 from moe2_pl.cli._planning import Planner, Router, outcome_costs, table_router
 from moe2_pl.cli._realise import HeldOut, Realised, best_single
+from moe2_pl.cli._sweep import next_steps, plan_budgets
 from moe2_pl.errors import ConfigError, DataError, InfeasibleBudgetError
 from moe2_pl.gate import GatingModule, route
 from moe2_pl.outputs import ExpertOutputs, ExpertOutputsDataModule, log_likelihood
 from moe2_pl.pool import Costs, ExpertPool
-from moe2_pl.report import ContrastRow, LoadRow, ReportData, StepRow, SummaryRow
+from moe2_pl.report import ReportData, StepRow, SummaryRow
 from moe2_pl.selection import (
     Budget,
     FacilityLocation,
     MixtureLikelihood,
     Solution,
-    next_step,
     solve,
-    sweep,
 )
 
 __all__ = ["Setting", "prepare", "report_data"]
@@ -170,60 +169,18 @@ def report_data(
     routers = {"moe2": router, **setting.baselines}
     names = [*setting.budgets, *("grid" for _ in setting.grid)]
     budgets = [*setting.budgets.values(), *setting.grid]
-    options = {key: value for key, value in solver.items() if key != "name"}
-    # The ε-mode is for mixtures; the baselines' values are means of scores, whatever the gate's objective.
-    limits = {key: options if key == "moe2" else {**options, "epsilon": False} for key in routers}
     interrupts: list[str] = []
-    solutions = {
-        key: sweep(
-            r.problem,
-            budgets,
-            solver=solver["name"],
-            on_interrupt=lambda: interrupts.append("planning"),
-            progress=True,
-            **limits[key],
-        )
-        for key, r in routers.items()
-    }
+    solutions = plan_budgets(routers, budgets, solver, lambda: interrupts.append("planning"))
     swept = time.perf_counter()
     tick(f"planned {len(budgets)} budgets with '{solver['name']}' in {swept - started:.1f} s")
-    rows = [
-        held_out.frontier_row(
-            names[i], budget, solutions["moe2"][i], routers, {k: solutions[k][i] for k in setting.baselines}
-        )
-        for i, budget in enumerate(budgets)
-    ]
-    # A mixture's best value can fall when a limit grows, and then there is no nearest step.
-    steps = []
-    if router.problem.evaluator.monotone:
-        at = names.index(setting.chosen)
-        for limit in ("energy_j", "latency_s"):
-            step = next_step(
-                router.problem, budgets[at], limit, solutions["moe2"][at], solver=solver["name"], **options
-            )
-            if step is not None:
-                steps.append(StepRow(limit, step.more, step.gain, step.solution.experts))
-    load: tuple[LoadRow, ...] = ()
-    best = solutions["moe2"][names.index(setting.chosen)]
-    if best.experts and setting.planner.energy_model == "deployed":
-        got = held_out.under_load(router, best)
-        load = load_curve(
-            setting.pool,
-            held_out.costs,
-            got.choice,
-            got.latency_s,
-            got.utilisation,
-            setting.planner.queries_per_s,
-        )
-    # The named budgets stand before the grid.
-    of_budget = {key: dict(zip(setting.budgets, found, strict=False)) for key, found in solutions.items()}
-    limited = {name: budget for name, budget in setting.budgets.items() if name != UNLIMITED}
-    baselines = tuple(baseline_rows(held_out, routers, of_budget, limited))
-    contrasts: tuple[ContrastRow, ...] = ()
-    if best.experts:
-        contrasts = tuple(
-            contrast_rows(held_out, routers, of_budget, setting.chosen, setting.budgets[setting.chosen])
-        )
+    at = names.index(setting.chosen)
+    best = solutions["moe2"][at]
+
+    def realise() -> tuple[Findings, tuple[StepRow, ...]]:
+        found = findings(held_out, routers, solutions, setting.budgets, setting.grid, setting.chosen)
+        return found, tuple(next_steps(router, budgets[at], best, solver))
+
+    found, steps = not_lost(realise, lambda: interrupts.append("realising"))
     realised = time.perf_counter()
     measured = None
     if certificate is not None:
@@ -240,7 +197,7 @@ def report_data(
         except KeyboardInterrupt:
             # What was retrained is kept beside the checkpoint; the same certificate goes on from there.
             interrupts.append("certificate")
-    presets = {n: row for n, row in zip(names, rows, strict=True) if n != "grid"}
+    presets = {n: row for n, row in zip(names, found.rows, strict=True) if n != "grid"}
     return ReportData(
         title=f"MoE² on {setting.pool.name}{' (partial: interrupted)' if interrupts else ''}",
         pool=setting.pool.name,
@@ -248,7 +205,7 @@ def report_data(
         planned_unit=planned_unit,
         chosen=presets[setting.chosen],
         presets=tuple(presets[n] for n in (*PRESETS, UNLIMITED)),
-        grid=tuple(row for n, row in zip(names, rows, strict=True) if n == "grid"),
+        grid=tuple(row for n, row in zip(names, found.rows, strict=True) if n == "grid"),
         summary=tuple(_summary(setting, held_out, routers, solutions, names)),
         experts={
             e.name: {
@@ -266,11 +223,11 @@ def report_data(
         },
         cost_labels=dict(zip(setting.pool.names, setting.costs.label, strict=True)),
         queries_per_s=setting.planner.queries_per_s,
-        load=load,
+        load=found.load,
         tariff=setting.tariff,
-        steps=tuple(steps),
-        baselines=baselines,
-        contrasts=contrasts,
+        steps=steps,
+        baselines=found.baselines,
+        contrasts=found.contrasts,
         skills=_skills(held_out),
         calibration=_calibration(setting, gate, held_out, router),
         provenance={**_provenance(setting, gate), **provenance},

@@ -30,9 +30,11 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
     """Compose ``config_dir/config_name`` with the command line's overrides and call ``task``.
 
     Expected errors are printed as one line and end the process with status 1; ``HYDRA_FULL_ERROR=1`` shows
-    tracebacks instead.
+    tracebacks instead. ``-v`` (``--verbose``) shows this package's debugging lines.
     """
     register_schema()
+    # -v, as Hydra calls it, which keeps that letter for nothing: our own lines, not those of every library.
+    sys.argv[1:] = ["hydra.verbose=moe2_pl" if flag in ("-v", "--verbose") else flag for flag in sys.argv[1:]]
     verbose = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
 
     # Inside Hydra's job, or Hydra would add lines of its own; wraps: Hydra looks at the task's module.
@@ -41,7 +43,11 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
         if in_multirun() and not verbose:
             return _alone(task, config)
         with _expected_errors(verbose):
-            return task(config)
+            try:
+                return task(config)
+            except Exception as error:
+                _keep(error)
+                raise
 
     with _expected_errors(verbose), SweepSummary.merged_at_the_end(), _raising_hydra():
         hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(guarded)()
@@ -76,6 +82,14 @@ def _alone(task: Callable[[DictConfig], object], config: DictConfig) -> object:
         write_error(said)
         print(f"failed: {said}")
     return None
+
+
+def _keep(error: Exception) -> None:
+    """Leave an error in the run folder's log, too; standard error gets it once the job has ended."""
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, "error: %s", (_one_line(error),), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
 
 
 @contextmanager

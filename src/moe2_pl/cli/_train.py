@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from moe2_pl.cli._console import somebody_watches
 from moe2_pl.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def train(config: DictConfig) -> float | None:
     if not {*config.stages} - {"status", "precompute"}:
         return None
     setting = prepare(settings, pool, data)
+    log.debug("%s", _sizes(pool, data))
     loggers: list[Any] = []
     checkpoint, address, reused = config.checkpoint, "", False
     if "fit" in config.stages:
@@ -85,6 +87,7 @@ def train(config: DictConfig) -> float | None:
         with store.claimed(address) if store else nullcontext(None) as kept:
             # A wrong option of the gate fails here, whether it is trained or not.
             fitted = None if kept else _build(config, settings, data, pool)
+            log.debug("gate %s, the address of all that affects training", address)
             loggers = list(instantiate(config.logger).values())
             for logger in loggers:
                 logger.log_hyperparams(settings)
@@ -134,6 +137,15 @@ def train(config: DictConfig) -> float | None:
     return result.validation_score
 
 
+def _sizes(pool: "ExpertPool", data: "ExpertOutputsDataModule") -> str:
+    train, validation, test = data.split
+    return (
+        f"pool {pool.name}: {len(pool.experts)} experts of {len(data.outputs.model_id)} models on "
+        f"{len(pool.devices)} devices; {len(train)} training, {len(validation)} validation and {len(test)} held-out "
+        f"queries in categories {', '.join(data.spec.categories)}"
+    )
+
+
 def _fit(
     config: DictConfig, gate: Any, data: "ExpertOutputsDataModule", loggers: Sequence[Any]
 ) -> str | None:
@@ -146,6 +158,11 @@ def _fit(
 
     from moe2_pl.gate import run_fit
 
+    log.debug(
+        "fitting %s, %d trained parameters",
+        config.objective.name,
+        sum(p.numel() for p in gate.parameters() if p.requires_grad),
+    )
     trainer = instantiate(config.trainer, logger=loggers, callbacks=_callbacks(config))
     started = time.perf_counter()
     try:
@@ -166,12 +183,14 @@ def _fit(
 
 
 def _callbacks(config: DictConfig) -> list[Any]:
-    """The configured callbacks; without the progress bar where nobody watches a terminal."""
+    """The configured callbacks; without the progress bar where nobody watches."""
     from hydra.utils import instantiate
     from lightning.pytorch.callbacks import ProgressBar
 
-    callbacks = list(instantiate(config.callbacks).values())
-    if sys.stderr.isatty():
+    from moe2_pl.cli._epoch_lines import EpochLines
+
+    callbacks = [*instantiate(config.callbacks).values(), EpochLines()]
+    if somebody_watches():
         return callbacks
     config.trainer.enable_progress_bar = False
     return [c for c in callbacks if not isinstance(c, ProgressBar)]

@@ -40,7 +40,7 @@ def write_report(data: ReportData, path: Path) -> Path:
         row=data.chosen,
         boxes=_view.boxes(data),
         claims=claims(data),
-        loss=_view.loss(data),
+        loss=_view.unbudgeted(data),
         unlimited=_view.unlimited(data),
         running=f"{_format.running_text(data)} {_format.load_text(data)}" if data.chosen.feasible else "",
         steps=[_format.step_text(step, data) for step in data.steps],

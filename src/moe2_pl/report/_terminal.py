@@ -15,9 +15,12 @@ from moe2_pl.report._format import (
     rho,
     running_text,
     score,
+    signed,
+    signed_span,
     status_text,
     step_text,
 )
+from moe2_pl.report._view import unbudgeted
 
 __all__ = ["print_summary"]
 
@@ -82,8 +85,14 @@ def _chosen(data: ReportData) -> Text:
     if not row.feasible:
         return Text(f"{budget}: infeasible, no subset meets it.", style="bold red")
     span = range_text(row.latency_range_s, "s")
+    loss, against = unbudgeted(data), ""
+    if loss is not None:
+        against = (
+            f" Against no budget {signed(loss.difference)} ({signed_span(loss.difference, loss.half_width)})."
+        )
     return Text(
         f"{budget}: {len(row.experts)} of {len(data.experts)} experts on {len(row.devices)} of "
         f"{len(data.devices)} devices, score {score(row.score)}, {status_text(row)}."
+        + against
         + (f" As published speeds vary, the mean latency is {span}." if span else "")
     )

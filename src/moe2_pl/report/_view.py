@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from moe2_pl.report._data import ContrastRow, FrontierRow, ReportData
 from moe2_pl.report._format import budget_text, limit
 
-__all__ = ["Box", "boxes", "loss", "nearest_feasible", "shown_budgets", "unlimited"]
+__all__ = ["Box", "boxes", "nearest_feasible", "shown_budgets", "unbudgeted", "unlimited"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def boxes(data: ReportData) -> list[Box]:
     return found
 
 
-def loss(data: ReportData) -> ContrastRow | None:
+def unbudgeted(data: ReportData) -> ContrastRow | None:
     """The chosen deployment beside that of no budget; None where it is infeasible."""
     return next((row for row in data.contrasts if row.against == "no budget"), None)
 
