@@ -79,6 +79,7 @@ def test_the_summary_holds_the_figures_that_runs_are_compared_by(logged: Logged,
     assert run.summary["unlimited/max_utilisation"] == max(data.presets[3].utilisation.values())
     assert run.summary["category/coder/score"] == pytest.approx(data.chosen.categories[2].score)
     assert run.summary["category/coder/queries"] == 190
+    assert run.summary["against/no_budget"] == pytest.approx(data.contrasts[0].difference)
     assert run.summary["utilisation/orin_a"] == pytest.approx(data.chosen.utilisation["orin_a"])
     assert run.summary["calibration/largest_distance"] == pytest.approx(
         max(abs(p - r) for p, r in data.calibration.values())

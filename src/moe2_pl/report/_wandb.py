@@ -60,9 +60,10 @@ def log_to_wandb(
 
     The history has the frontier at the chosen latency budget, one row an energy budget, as ``frontier/…`` against
     ``frontier/energy_budget_j``: a curve that lies over those of other runs. History and summary have single figures
-    (``chosen/…``, ``<preset>/…``, ``category/<name>/…``, ``utilisation/<device>``, ``calibration/…``,
-    ``certificate/…``, ``seconds/<stage>``), ``tables/…``, and every figure of the HTML report as an interactive chart
-    ``figures/<key>``, with the routing of queries as ``figures/routing_flow``. The configuration gets ``provenance``.
+    (``chosen/…``, ``<preset>/…``, ``category/<name>/…``, ``against/<alternative>``, ``utilisation/<device>``,
+    ``calibration/…``, ``certificate/…``, ``seconds/<stage>``), ``tables/…``, and every figure of the HTML report as an
+    interactive chart ``figures/<key>``, with the routing of queries as ``figures/routing_flow``. The configuration
+    gets ``provenance``.
     The artifacts are those of :func:`log_artifacts`.
 
     Args:
@@ -158,6 +159,8 @@ def _all_metrics(data: ReportData) -> Iterator[tuple[str, float | int | str]]:
             yield f"category/{part.category}/{name}", getattr(part, name)
     for device, rho in data.chosen.utilisation.items():
         yield f"utilisation/{device}", rho
+    for row in data.contrasts:
+        yield f"against/{row.against.replace(' ', '_')}", row.difference
     if data.calibration:
         off = [abs(predicted - realised) for predicted, realised in data.calibration.values()]
         yield "calibration/mean_distance", fmean(off)
