@@ -209,7 +209,7 @@ def report_data() -> ReportData:
                 )
             )
         ),
-        skills={
+        expert_scores={
             name: {c: e[3] + 0.1 * math.cos(i + 2 * j) for j, c in enumerate(CATEGORIES)}
             for i, (name, e) in enumerate(EXPERTS.items())
         },

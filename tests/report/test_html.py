@@ -104,10 +104,10 @@ def test_claims_follow_what_was_measured(data: ReportData) -> None:
 
 
 def test_every_expert_of_the_pool_is_shown_by_category(data: ReportData, tmp_path: Path) -> None:
-    (heat,) = page(data, tmp_path)[1]["skills"]["data"]
-    assert [row.removeprefix("● ") for row in heat["y"]] == list(data.skills)
+    (heat,) = page(data, tmp_path)[1]["experts"]["data"]
+    assert [row.removeprefix("● ") for row in heat["y"]] == list(data.expert_scores)
     assert {row for row in heat["y"] if row.startswith("● ")} == {f"● {e}" for e in data.chosen.experts}
-    for at, (name, scores) in enumerate(data.skills.items()):
+    for at, (name, scores) in enumerate(data.expert_scores.items()):
         assert heat["text"][at] == [f"{scores[c]:.3f}" for c in heat["x"]]
         assert all(name in text for text in heat["hovertext"][at])
     for column in zip(*heat["z"], strict=True):
@@ -118,7 +118,7 @@ def test_every_figure_stands_with_its_caption(data: ReportData, tmp_path: Path) 
     text, specs = page(data, tmp_path)
     made = panels(data)
     assert set(specs) == set(made) == {
-        "frontier", "map", "skills", "routing", "categories", "utilisation", "load", "calibration",
+        "frontier", "map", "experts", "routing", "categories", "utilisation", "load", "calibration",
         "certificate", "baselines",
     }  # fmt: skip
     for panel in made.values():
@@ -172,7 +172,7 @@ def test_an_infeasible_budget_recommends_nothing_and_names_the_nearest(
     assert set(specs) == {
         "frontier",
         "map",
-        "skills",
+        "experts",
         "utilisation",
         "calibration",
         "certificate",
@@ -241,3 +241,14 @@ def test_importing_the_room_loads_neither_plotly_nor_wandb() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_experts_that_no_shown_budget_deploys_are_named_in_one_line(data: ReportData, tmp_path: Path) -> None:
+    few = replace(data, presets=(data.presets[0],) * 4, chosen=data.presets[0])
+    text, _ = page(few, tmp_path)
+    table = text[text.index('id="deployments"') : text.index('id="frontier"')]
+    left = [name for name in data.experts if name not in data.presets[0].experts]
+    assert left
+    assert f"In none of these deployments: {', '.join(left)}." in table
+    assert all(f'<th scope="row">{name}</th>' not in table for name in left)
+    assert all(f'<th scope="row">{name}</th>' in table for name in data.presets[0].experts)

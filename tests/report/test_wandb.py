@@ -153,7 +153,7 @@ def test_charts_are_the_reports_and_the_flow_of_queries(logged: Logged, data: Re
     run = logged(data)
     charts = {key.removeprefix("figures/") for key in run.summary if key.startswith("figures/")}
     assert charts == {
-        *("frontier", "map", "baselines", "categories", "skills", "routing", "routing_flow"),
+        *("frontier", "map", "baselines", "categories", "experts", "routing", "routing_flow"),
         *("utilisation", "load", "calibration", "certificate"),
     }
     assert {"MoE²", "lookup"} <= {trace.get("name") for trace in run.chart("frontier")["data"]}

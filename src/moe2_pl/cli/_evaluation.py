@@ -228,7 +228,7 @@ def report_data(
         steps=steps,
         baselines=found.baselines,
         contrasts=found.contrasts,
-        skills=_skills(held_out),
+        expert_scores=_expert_scores(setting, held_out),
         calibration=_calibration(setting, gate, held_out, router),
         provenance={**_provenance(setting, gate), **provenance},
         notes=(*_notes(setting), *_INTERRUPTED[: bool(interrupts)]),
@@ -329,15 +329,30 @@ def _options(setting: Setting, rows: Any) -> tuple[Any, Any]:
     return np.exp(outputs.log_prob[rows][:, column].astype(np.float64)), outputs.label[rows]
 
 
-def _skills(held_out: HeldOut) -> dict[str, dict[str, float]]:
-    """Expert → category → its mean held-out score; a category without held-out queries is left out."""
-    names = held_out.planner.pool.names
+def _distinct(setting: Setting) -> dict[str, int]:
+    """Expert, or model where it has several placements → a column [N] of it.
+
+    One for each model: the gate knows no placements, and what one loses by its precision is assumed.
+    """
+    models = [expert.model_id for expert in setting.pool.experts]
+    return {
+        name if models.count(model) == 1 else model: column
+        for column, (name, model) in enumerate(zip(setting.pool.names, models, strict=True))
+        if models.index(model) == column
+    }
+
+
+def _expert_scores(setting: Setting, held_out: HeldOut) -> dict[str, dict[str, float]]:
+    """Expert or model → category → its mean held-out score; a category without held-out queries is left out."""
     means = {
         category: held_out.score[held_out.category == c].mean(axis=0)
         for c, category in enumerate(held_out.planner.categories)
         if (held_out.category == c).any()
     }
-    return {name: {c: float(mean[j]) for c, mean in means.items()} for j, name in enumerate(names)}
+    return {
+        name: {category: float(mean[column]) for category, mean in means.items()}
+        for name, column in _distinct(setting).items()
+    }
 
 
 def _calibration(
@@ -346,12 +361,9 @@ def _calibration(
     if not gate.objective.independent:
         return {}
     predicted, realised = router.rank.mean(0), held_out.score.mean(0)
-    models = [expert.model_id for expert in setting.pool.experts]
-    # One entry for each model: the gate knows no placements, and what one loses by its precision is assumed.
     return {
-        name if models.count(model) == 1 else model: (float(predicted[j]), float(realised[j]))
-        for j, (name, model) in enumerate(zip(setting.pool.names, models, strict=True))
-        if models.index(model) == j
+        name: (float(predicted[column]), float(realised[column]))
+        for name, column in _distinct(setting).items()
     }
 
 

@@ -218,7 +218,7 @@ class ReportData:
         baselines: MoE² and what the paper compares it with, under each preset and the chosen budget.
         contrasts: the chosen deployment beside no budget, the lookup, the family oracle and the best single
             expert, as far as these exist.
-        skills: expert → category → mean held-out score.
+        expert_scores: expert, or model where it has several placements → category → mean held-out score.
         calibration: expert, or model where it has several placements → (mean predicted, mean realised) held-out score.
         provenance: what made the figures: source, licence, hashes, seeds, versions, command.
         notes: sentences that must stand beside the figures (assumed output lengths, budgets are on means, …).
@@ -246,7 +246,7 @@ class ReportData:
     steps: tuple[StepRow, ...]
     baselines: tuple[BaselineRow, ...]
     contrasts: tuple[ContrastRow, ...]
-    skills: Mapping[str, Mapping[str, float]]
+    expert_scores: Mapping[str, Mapping[str, float]]
     calibration: Mapping[str, tuple[float, float]]
     provenance: Mapping[str, str]
     notes: tuple[str, ...] = ()

@@ -10,44 +10,47 @@ from moe2_pl.report._data import CategoryRow, ReportData
 from moe2_pl.report._format import score
 from moe2_pl.report._panel import INFEASIBLE, INK, Panel, figure, plain
 
-__all__ = ["routing_panel", "skill_panel"]
+__all__ = ["experts_panel", "routing_panel"]
 
 _BLUES = [[0.0, "rgba(31,122,209,0.04)"], [1.0, "rgba(31,122,209,0.9)"]]
 
 
-def skill_panel(data: ReportData) -> Panel:
+def experts_panel(data: ReportData) -> Panel:
     """Mean held-out score of every expert of the pool alone, by category."""
     led: dict[str, list[str]] = {}
     for category in _categories(data):
-        led.setdefault(max(data.skills, key=lambda name: data.skills[name][category]), []).append(category)
+        led.setdefault(
+            max(data.expert_scores, key=lambda name: data.expert_scores[name][category]), []
+        ).append(category)
     caption = (
         "Mean held-out score of each expert (row; ● is deployed for the chosen budget) if it alone answered all "
         "queries of a category (column): the darker, the nearer to the best of the column. Best: "
         + "; ".join(f"{name} in {', '.join(categories)}" for name, categories in led.items())
         + ". The means hide that experts also differ from query to query, which the gate makes use of."
     )
-    return Panel("skills", "Experts: what each is for", caption, _skills(data))
+    return Panel("experts", "Experts: what each is for", caption, _alone(data))
 
 
 def _categories(data: ReportData) -> list[str]:
-    return list(next(iter(data.skills.values())))
+    return list(next(iter(data.expert_scores.values())))
 
 
-def _skills(data: ReportData) -> go.Figure:
+def _alone(data: ReportData) -> go.Figure:
     categories = _categories(data)
-    best = {c: max(scores[c] for scores in data.skills.values()) for c in categories}
+    deployed = {*data.chosen.experts, *(data.experts[name]["model_id"] for name in data.chosen.experts)}
+    best = {c: max(scores[c] for scores in data.expert_scores.values()) for c in categories}
     return _matrix(
         categories,
-        [f"● {name}" if name in data.chosen.experts else name for name in data.skills],
+        [f"● {name}" if name in deployed else name for name in data.expert_scores],
         # Categories differ more than experts do: the score itself as colour would show the categories.
-        [[scores[c] - best[c] for c in categories] for scores in data.skills.values()],
-        [[score(scores[c]) for c in categories] for scores in data.skills.values()],
+        [[scores[c] - best[c] for c in categories] for scores in data.expert_scores.values()],
+        [[score(scores[c]) for c in categories] for scores in data.expert_scores.values()],
         [
             [
                 f"{name} for {c}: {score(scores[c])}, {score(best[c] - scores[c])} below the best"
                 for c in categories
             ]
-            for name, scores in data.skills.items()
+            for name, scores in data.expert_scores.items()
         ],
     )
 

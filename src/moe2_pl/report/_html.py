@@ -13,7 +13,7 @@ from moe2_pl.report._deployment_figures import (
     load_panel,
     utilisation_panel,
 )
-from moe2_pl.report._expert_figures import routing_panel, skill_panel
+from moe2_pl.report._expert_figures import experts_panel, routing_panel
 from moe2_pl.report._frontier_figures import frontier_panel, map_panel
 from moe2_pl.report._page import write_page
 from moe2_pl.report._panel import Panel
@@ -31,6 +31,7 @@ def write_report(data: ReportData, path: Path) -> Path:
     Returns:
         ``path``.
     """
+    loaded = _view.loaded(data)
     return write_page(
         path,
         "report.html",
@@ -46,6 +47,8 @@ def write_report(data: ReportData, path: Path) -> Path:
         steps=[_format.step_text(step, data) for step in data.steps],
         nearest=_view.nearest_feasible(data),
         budgets=_view.shown_budgets(data),
+        loaded=loaded,
+        unused=[name for name in data.experts if not any(name in experts for experts in loaded.values())],
     )
 
 
@@ -54,7 +57,7 @@ def panels(data: ReportData) -> dict[str, Panel]:
     makers = (
         frontier_panel,
         map_panel,
-        skill_panel,
+        experts_panel,
         routing_panel,
         category_panel,
         utilisation_panel,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from moe2_pl.report._data import ContrastRow, FrontierRow, ReportData
 from moe2_pl.report._format import budget_text, limit
 
-__all__ = ["Box", "boxes", "nearest_feasible", "shown_budgets", "unbudgeted", "unlimited"]
+__all__ = ["Box", "boxes", "loaded", "nearest_feasible", "shown_budgets", "unbudgeted", "unlimited"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,16 @@ def shown_budgets(data: ReportData) -> list[tuple[str, FrontierRow]]:
     same = [row.budget for row in data.presets if _limits(row) == _limits(data.chosen)]
     heading = f"chosen ({same[0]})" if same else "chosen"
     return [(heading, data.chosen), *((row.budget, row) for row in data.presets if row.budget not in same)]
+
+
+def loaded(data: ReportData) -> dict[str, list[str]]:
+    """Device → its experts that some budget of the deployment table loads; devices that none uses are left out."""
+    used = {name for _, row in shown_budgets(data) for name in row.experts}
+    found: dict[str, list[str]] = {device: [] for device in data.devices}
+    for name, expert in data.experts.items():
+        if name in used:
+            found[str(expert["device"])].append(name)
+    return {device: experts for device, experts in found.items() if experts}
 
 
 def _limits(row: FrontierRow) -> tuple[str, ...]:

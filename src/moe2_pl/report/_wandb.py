@@ -159,8 +159,8 @@ def _all_metrics(data: ReportData) -> Iterator[tuple[str, float | int | str]]:
             yield f"category/{part.category}/{name}", getattr(part, name)
     for device, rho in data.chosen.utilisation.items():
         yield f"utilisation/{device}", rho
-    for row in data.contrasts:
-        yield f"against/{row.against.replace(' ', '_')}", row.difference
+    for other in data.contrasts:
+        yield f"against/{other.against.replace(' ', '_')}", other.difference
     if data.calibration:
         off = [abs(predicted - realised) for predicted, realised in data.calibration.values()]
         yield "calibration/mean_distance", fmean(off)

@@ -114,7 +114,7 @@ def _sections(ws: Any, categories: Sequence[str]) -> list[Any]:
             bars("Mean energy (J per query)", "chosen/energy_j"),
             bars("Mean latency (s per query)", "chosen/latency_s"),
             bars("Largest utilisation: 1 or more is overloaded", "chosen/max_utilisation"),
-            *charts("routing_flow", "skills", "routing", "utilisation", "load"),
+            *charts("routing_flow", "experts", "routing", "utilisation", "load"),
         ],
         "Applications": [
             *(
