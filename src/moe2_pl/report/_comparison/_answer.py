@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from moe2_pl.report._comparison._data import Comparison, JobRow, Variant, is_budget
+from moe2_pl.report._comparison._data import Comparison, JobRow, Variant, is_budget, number, shown
 from moe2_pl.report._format import MISSING, quantity, score, signed, status_text
 
 __all__ = ["Answer", "Choice", "answer", "outcome_text", "plus_minus"]
 
-_WORDS = {"infeasible": "infeasible", "failed": "failed", "interrupted": "interrupted", "partial": "partial"}
+_TROUBLES = ("infeasible", "failed", "interrupted", "partial")
+_LISTED = 8  # values of a setting that are worth naming one by one
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,9 @@ def answer(c: Comparison) -> Answer:
 def _heading(c: Comparison, choice: Choice) -> str:
     if not c.settings:
         return f"The seed alone changes the validation score by up to {score(_spread(choice.variant))}"
+    scatter = choice.variant.deviation("validation_score")
+    if choice.ahead <= scatter:
+        return f"No clear winner: {choice.variant.name} is {score(choice.ahead)} ahead in validation score"
     return f"Best by validation score: {choice.variant.name}"
 
 
@@ -106,13 +110,13 @@ def _trade(c: Comparison, count: tuple[str, str, str], asked: tuple[str, ...]) -
     if thrifty is not top:
         saved = 1 - frugal.energy_j / best.energy_j
         sentences.append(
-            f"{within}, job {thrifty.job} ({c.named(thrifty)}) needs the fewest joules, {saved:.0%} less: "
+            f"{within}, job {thrifty.job} ({c.named(thrifty)}) needs the fewest joules, {100 * saved:.0f} % less: "
             f"{_figures(thrifty)}."
         )
     if swift is not top:
         saved = 1 - fast.latency_s / best.latency_s
         sentences.append(
-            f"{within}, job {swift.job} ({c.named(swift)}) is the fastest, {saved:.0%} less: {_figures(swift)}."
+            f"{within}, job {swift.job} ({c.named(swift)}) is the fastest, {100 * saved:.0f} % less: {_figures(swift)}."
         )
     heading = f"Held-out score {score(low)} to {score(best.score)}, depending on the budget"
     return Answer(heading, (count, *_tiles(top)), (*asked, *sentences, *_deploys(top)), best=top)
@@ -170,7 +174,9 @@ def _margin(c: Comparison, choice: Choice) -> tuple[str, ...]:
     if math.isnan(scatter):
         text += " With one seed each it is not known whether that is more than chance: add seed=0,1,2."
     elif choice.ahead <= scatter:
-        text += f" That is no more than seeds scatter (± {score(scatter)}): there is no clear winner."
+        text += (
+            f" That is no more than seeds scatter (± {score(scatter)}): seeds alone could make this order."
+        )
     else:
         text += f" Seeds scatter by ± {score(scatter)}."
     return own, text
@@ -206,12 +212,19 @@ def _asked(c: Comparison) -> tuple[str, ...]:
     return varied, *([f"The same in all jobs: {common}."] if common else [])
 
 
+def _ascending(values: tuple[str, ...]) -> list[str]:
+    """Numbers in ascending order, as people read them; anything else as it was asked."""
+    numbers = not any(math.isnan(number(value)) for value in values)
+    return [shown(value) for value in (sorted(values, key=number) if numbers else values)]
+
+
 def _ends(values: tuple[str, ...]) -> str:
-    try:
-        ranked = sorted(values, key=float)
-    except ValueError:
-        return f"{values[0]}, {values[1]}, …"
-    return f"{float(ranked[0]):.4g} to {float(ranked[-1]):.4g}"
+    ranked = _ascending(values)
+    return (
+        f"{ranked[0]} to {ranked[-1]}"
+        if not math.isnan(number(values[0]))
+        else f"{ranked[0]}, {ranked[1]}, …"
+    )
 
 
 def _outcomes(c: Comparison) -> str:
@@ -220,7 +233,7 @@ def _outcomes(c: Comparison) -> str:
     parts = [f"{done} with a deployment"] if done else []
     bare = sum(job.outcome == "ended" and job.row is None for job in c.jobs)
     parts += [f"{bare} without evaluation"] if bare else []
-    return ", ".join([*parts, *(f"{count[word]} {text}" for word, text in _WORDS.items() if count[word])])
+    return ", ".join([*parts, *(f"{count[word]} {word}" for word in _TROUBLES if count[word])])
 
 
 def _validation(choice: Choice) -> tuple[str, str, str]:

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from moe2_pl.report._comparison._data import Comparison, JobRow, mean
+from moe2_pl.report._comparison._experts import experts_panel
 from moe2_pl.report._comparison._panels import COLOURS, SYMBOLS, Section, job_hover, quiet_line
 from moe2_pl.report._data import FrontierRow
-from moe2_pl.report._format import limit, quantity, score, signed
+from moe2_pl.report._format import limit, score, signed
 from moe2_pl.report._panel import BEST_SINGLE, LOOKUP, MOE2, QUIET, Axis, Panel, Router, figure, plain
 
 __all__ = ["budget_sections"]
@@ -28,7 +28,7 @@ def budget_sections(c: Comparison) -> list[Section]:
     if not c.budgets_varied or c.settings or len(budgets) < 2:
         return []
     lines = _lines(budgets)
-    panels = [_score_panel(c, budgets, lines), _planned_panel(c), _experts_panel(c)]
+    panels = [_score_panel(c, budgets, lines), _planned_panel(c), experts_panel(c)]
     return [Section(panel.key, panel.title, (panel,)) for panel in panels if panel is not None]
 
 
@@ -211,75 +211,3 @@ def _planned_panel(c: Comparison) -> Panel | None:
         yaxis={"title": {"text": "realised held-out score"}, "zeroline": False, "tickformat": ".2f"},
     )
     return Panel("planned", "Plans: planned against realised", caption, drawn)
-
-
-def _experts_panel(c: Comparison) -> Panel:
-    """Experts × budgets: who is deployed where."""
-    placed = [(job, job.chosen) for job in c.jobs if job.chosen is not None]
-    placed.sort(key=lambda pair: (_order(pair[1].latency_budget_s), _order(pair[1].energy_budget_j)))
-    rows = [row for _, row in placed if row.feasible]
-    count = {name: sum(name in row.experts for row in rows) for row in rows for name in row.experts}
-    experts = sorted(count, key=lambda name: (count[name], name))
-    always = [name for name in experts if count[name] == len(rows)]
-    caption = (
-        "Each column is a budget, latency limits ascending and energy limits ascending inside each; a filled cell is "
-        f"an expert that the budget's deployment loads. In all of them: {', '.join(always) or 'none'}. "
-        "Experts that no budget deploys have no row."
-    )
-    if len(rows) < len(placed):
-        caption += " ✕ marks budgets that no subset meets."
-    labels = [_label(job, row, c) for job, row in placed]
-    traces: list[Any] = [
-        go.Heatmap(
-            x=list(range(len(placed))),
-            y=[plain(name) for name in experts],
-            z=[[1 if name in row.experts else None for _, row in placed] for name in experts],
-            hovertext=[[f"{plain(name)}<br>{job_hover(job, c)}" for job, _ in placed] for name in experts],
-            hoverinfo="text",
-            colorscale=[[0, MOE2.colour], [1, MOE2.colour]],
-            showscale=False,
-            xgap=2,
-            ygap=2,
-        )
-    ]
-    crossed = [(x, name) for x, (_, row) in enumerate(placed) if not row.feasible for name in experts]
-    if crossed:
-        traces.append(
-            go.Scatter(
-                x=[x for x, _ in crossed],
-                y=[plain(name) for _, name in crossed],
-                mode="markers",
-                name="infeasible",
-                showlegend=False,
-                marker={"symbol": "x-thin", "size": 7, "line": {"color": QUIET, "width": 1.5}},
-                hovertext=[f"infeasible: {labels[x]}" for x, _ in crossed],
-                hoverinfo="text",
-            )
-        )
-    step = math.ceil(len(placed) / 40)
-    drawn = figure(
-        traces,
-        height=170 + 28 * len(experts),
-        xaxis={
-            "tickvals": list(range(0, len(placed), step)),
-            "ticktext": labels[::step],
-            "tickangle": -90,
-            "showgrid": False,
-            "zeroline": False,
-        },
-        yaxis={"showgrid": False, "zeroline": False, "dtick": 1},
-    )
-    return Panel("experts", "Experts: which each budget deploys", caption, drawn)
-
-
-def _order(value: float) -> float:
-    return -1.0 if math.isnan(value) else value
-
-
-def _label(job: JobRow, row: FrontierRow, c: Comparison) -> str:
-    limits = (row.latency_budget_s, row.energy_budget_j)
-    if any(map(math.isnan, limits)):
-        return plain(c.named(job))
-    return ", ".join(
-        quantity(x, unit) if math.isfinite(x) else "none" for x, unit in zip(limits, ("s", "J"), strict=True)
-    )

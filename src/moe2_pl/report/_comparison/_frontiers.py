@@ -90,7 +90,7 @@ def _overlay(lines: list[tuple[_Curve, list[FrontierRow]]], kind: str) -> go.Fig
                 y=[row.score for row in rows],
                 mode="lines+markers",
                 name=plain(curve.name),
-                legendgroup=curve.name,
+                legendgroup=plain(curve.name),
                 showlegend=curve.name in style and curve.name not in seen,
                 line={"color": colour, "width": 2 if curve.name in style else 1},
                 marker={"symbol": symbol, "size": 7 if curve.name in style else 4},

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from moe2_pl.report._comparison._data import Comparison, JobRow
 from moe2_pl.report._format import score
 from moe2_pl.report._panel import QUIET, Panel, hover, plain
 
-__all__ = ["COLOURS", "SYMBOLS", "Section", "axis", "job_hover"]
+__all__ = ["COLOURS", "SYMBOLS", "Section", "axis", "job_hover", "quiet_line"]
 
 COLOURS = ("#1f7ad1", "#d9700b", "#0a9a74", "#9a7fd1", "#c2579b", "#b08c00", "#5aa9dd", "#8a5a44")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star", "hexagon")
@@ -38,14 +39,22 @@ def job_hover(job: JobRow, c: Comparison) -> str:
     return "<br>".join([*lines, *([hover(job.row)] if job.row else [])])
 
 
-def axis(title: str, values: Sequence[float], wide: float = 20) -> dict[str, Any]:
-    """A Plotly axis for numbers, logarithmic where the largest is ``wide`` times the smallest or more."""
-    low, high = min(values, default=1.0), max(values, default=1.0)
+def axis(title: str, values: Sequence[float]) -> dict[str, Any]:
+    """A Plotly axis for numbers, on the scale that spreads them more evenly: linear or, above 0, logarithmic."""
     layout: dict[str, Any] = {"title": {"text": title}, "zeroline": False}
-    if low > 0 and high / low >= wide:
-        # Digits between the decades would be read as numbers of their own.
-        layout |= {"type": "log", "dtick": 1 if high / low > 30 else "D2", "exponentformat": "none"}
+    known = sorted(set(values))
+    if len(known) > 2 and known[0] > 0 and _off_middle(list(map(math.log, known))) < _off_middle(known):
+        ticks = [d * 10.0**e for e in range(-12, 13) for d in (1, 2, 5)]
+        ticks = [tick for tick in ticks if known[0] * 0.95 <= tick <= known[-1] * 1.05]
+        # Plotly's own labels between the decades, bare digits, would be read as numbers.
+        layout |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,.10g}" for tick in ticks]}
     return layout
+
+
+def _off_middle(ascending: Sequence[float]) -> float:
+    """How far the median lies from the middle of the range, as a share of the range."""
+    low, high = ascending[0], ascending[-1]
+    return abs((median(ascending) - low) / (high - low) - 0.5)
 
 
 def quiet_line(width: float = 1) -> dict[str, Any]:

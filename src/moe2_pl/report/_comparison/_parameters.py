@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._comparison._data import Comparison, JobRow, number
+from moe2_pl.report._comparison._data import Comparison, JobRow, number, shown
 from moe2_pl.report._comparison._panels import Section, axis, job_hover
 from moe2_pl.report._format import score
 from moe2_pl.report._panel import INK, MOE2, QUIET, Panel, figure, plain
@@ -23,13 +23,13 @@ def parameter_sections(c: Comparison) -> list[Section]:
         return []
     best = max(jobs, key=lambda job: job.validation_score)
     asked = {key: [number(job.asked.get(key, "")) for job in jobs] for key in c.settings}
-    shown = [
+    drawn = [
         key
         for key, values in asked.items()
         if c.search or (not any(map(math.isnan, values)) and len(set(values)) >= _LEAST)
     ]
     panels = [_trials(c, jobs, best)] if c.search else []
-    panels += [_against(c, i, key, jobs, best) for i, key in enumerate(shown)]
+    panels += [_against(c, i, key, jobs, best) for i, key in enumerate(drawn)]
     title = (
         "Search: validation score by trial and by setting"
         if c.search
@@ -66,14 +66,13 @@ def _against(c: Comparison, i: int, key: str, jobs: list[JobRow], best: JobRow) 
         x: list[Any] = [plain(job.asked.get(key, "")) for job in jobs]
         layout: dict[str, Any] = {"title": {"text": plain(key)}, "type": "category"}
     else:
-        x, layout = values, axis(plain(key), values, wide=6)
+        x, layout = values, axis(plain(key), values)
         if len(set(values)) <= 6:
             layout |= {
                 "tickvals": sorted(set(values)),
                 "ticktext": [f"{value:g}" for value in sorted(set(values))],
             }
-            layout.pop("dtick", None)
-    caption = f"The best (star) has {best.asked.get(key, '')}. {_trend(values, jobs)}"
+    caption = f"The best (star) has {shown(best.asked.get(key, ''))}. {_trend(values, jobs)}"
     return Panel(f"search-{i}", c.short[key], caption.strip(), _figure(_marks(c, x, jobs, best), layout))
 
 
