@@ -288,6 +288,18 @@ def test_every_job_without_a_complete_result_is_named_with_its_reason(tmp_path: 
         assert bad.reason in rows[bad.job]
 
 
+def test_a_setting_that_only_failed_jobs_have_hides_no_comparison() -> None:
+    c = budgets()
+    jobs = [replace(j, asked={**j.asked, "gate.network.hidden": "32"}) for j in c.jobs]
+    failed = [
+        lost(90 + i, "failed", "no number", **{**j.asked, "gate.network.hidden": "abc"})
+        for i, j in enumerate(jobs)
+    ]
+    mixed = Comparison("s", (*jobs, *failed))
+    assert [s.key for s in sections(mixed)] == [s.key for s in sections(c)]
+    assert answer(mixed).heading == answer(c).heading
+
+
 @pytest.mark.parametrize("outcome", ["infeasible", "failed", "interrupted"])
 def test_a_sweep_without_a_deployment_recommends_nothing(outcome: str, tmp_path: Path) -> None:
     c = Comparison("s", tuple(lost(i, outcome, f"reason {i}", seed=str(i)) for i in range(3)))

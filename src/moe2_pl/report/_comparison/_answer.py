@@ -83,6 +83,8 @@ def answer(c: Comparison) -> Answer:
 
 
 def _heading(c: Comparison, choice: Choice) -> str:
+    if not c.settings and c.seeds == 1:
+        return f"The jobs were asked for the same: validation score {score(choice.variant.validation_score)}"
     if not c.settings:
         return f"The seed alone changes the validation score by up to {score(_spread(choice.variant))}"
     scatter = choice.variant.deviation("validation_score")
@@ -99,7 +101,7 @@ def _spread(variant: Variant) -> float:
 def _trade(c: Comparison, count: tuple[str, str, str], asked: tuple[str, ...]) -> Answer:
     """Of a sweep over budgets: the highest score, and who comes near it with fewer joules or seconds."""
     rows = [(job, job.row) for job in c.with_deployment if job.row]
-    top, best = max(rows, key=lambda pair: pair[1].score)
+    top, best = max(rows, key=lambda pair: (pair[1].score, -pair[1].energy_j))
     low = min(row.score for _, row in rows)
     half = 0.0 if math.isnan(best.score_half_width) else best.score_half_width
     near = [(job, row) for job, row in rows if row.score >= best.score - half]

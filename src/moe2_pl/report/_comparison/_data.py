@@ -105,9 +105,7 @@ class Comparison:
     @property
     def varied(self) -> dict[str, tuple[str, ...]]:
         """Settings with more than one value → their values in the order of the jobs."""
-        keys = dict.fromkeys(key for job in self.jobs for key in job.asked)
-        values = {key: tuple(dict.fromkeys(job.asked.get(key, "") for job in self.jobs)) for key in keys}
-        return {key: found for key, found in values.items() if len(found) > 1}
+        return _varied(self.jobs)
 
     @property
     def common(self) -> dict[str, str]:
@@ -135,18 +133,18 @@ class Comparison:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """Varied settings that are neither the budget nor the seed."""
-        return tuple(key for key in self.varied if not is_budget(key) and key != _SEED)
+        """What varied among the jobs with a deployment, but for the budget and the seed."""
+        return tuple(key for key in _varied(self.with_deployment) if not is_budget(key) and key != _SEED)
 
     @property
     def budgets_varied(self) -> bool:
-        """Whether jobs were asked for different budgets."""
-        return any(map(is_budget, self.varied))
+        """Whether jobs with a deployment were asked for different budgets."""
+        return any(map(is_budget, _varied(self.with_deployment)))
 
     @property
     def seeds(self) -> int:
-        """How many training seeds."""
-        return len(self.varied.get(_SEED, ("",)))
+        """How many training seeds the jobs with a deployment have."""
+        return len(_varied(self.with_deployment).get(_SEED, ("",)))
 
     def variants(self, leave_out: Sequence[str] = (_SEED,)) -> list[Variant]:
         """Jobs with a deployment, grouped by all that varied but ``leave_out``, in the order of the jobs."""
@@ -171,6 +169,13 @@ class Comparison:
         short = self.short
         chosen = short if keys is None else keys
         return ", ".join(f"{short[key]}={shown(job.asked.get(key, ''))}" for key in chosen)
+
+
+def _varied(jobs: Iterable[JobRow]) -> dict[str, tuple[str, ...]]:
+    asked = [job.asked for job in jobs]
+    keys = dict.fromkeys(key for settings in asked for key in settings)
+    values = {key: tuple(dict.fromkeys(settings.get(key, "") for settings in asked)) for key in keys}
+    return {key: found for key, found in values.items() if len(found) > 1}
 
 
 def is_budget(setting: str) -> bool:

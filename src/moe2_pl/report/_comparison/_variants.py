@@ -85,6 +85,7 @@ def _dots(c: Comparison, name: str, variants: list[Variant]) -> go.Figure:
                 "color": MOE2.colour,
                 "symbol": "circle" if single else "circle-open",
                 "size": 11 if single else 8,
+                "line": {"color": MOE2.colour, "width": 2},
             },
             error_x=_bars([_half_width(job) for _, job in jobs]) if single and name == "score" else None,
             hovertext=[job_hover(job, c) for _, job in jobs],
