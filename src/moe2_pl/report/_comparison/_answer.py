@@ -12,6 +12,7 @@ __all__ = ["Answer", "Choice", "answer", "outcome_text", "plus_minus"]
 
 _TROUBLES = ("infeasible", "failed", "interrupted", "partial")
 _LISTED = 8  # values of a setting that are worth naming one by one
+_NAMED = 3  # variants, likewise
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def answer(c: Comparison) -> Answer:
         which = f"job {jobs[0].job}" if len(c.jobs) > 1 else "the only job"
         heading = f"One deployment to look at, of {which}: held-out score {score(jobs[0].score)}"
         return Answer(heading, (count, *_tiles(jobs[0])), (*asked, *_deploys(jobs[0])), best=jobs[0])
-    if c.budgets_varied and not c.settings and len({job.queries for job in jobs}) == 1:
+    if c.budgets_varied and not c.settings and not c.different_queries:
         return _trade(c, count, asked)
     choices = _choices(c)
     if not choices:
@@ -145,7 +146,10 @@ def _choices(c: Comparison) -> list[Choice]:
         best, *others = sorted(variants, key=lambda v: -v.validation_score)
         among = ", ".join(f"{c.short[key]}={value}" for key, value in zip(budget, limits, strict=True))
         if len(sets) > 1 and not among:
-            among = f"{len(variants)} variant{'s' * (len(variants) > 1)} on the same queries"
+            names = [variant.name for variant in variants]
+            among = (
+                " or ".join(names) if len(names) <= _NAMED else f"{len(names)} variants on the same queries"
+            )
         found.append(
             Choice(
                 among,
@@ -188,7 +192,7 @@ def _cautions(c: Comparison) -> tuple[str, ...]:
     """What keeps jobs from being compared as they stand."""
     jobs = c.with_deployment
     found = []
-    if len({job.queries for job in jobs}) > 1:
+    if c.different_queries:
         found.append(
             "The jobs were judged on different queries, so that their scores cannot be compared throughout."
         )

@@ -146,6 +146,11 @@ class Comparison:
         """How many training seeds the jobs with a deployment have."""
         return len(_varied(self.with_deployment).get(_SEED, ("",)))
 
+    @property
+    def different_queries(self) -> bool:
+        """Whether jobs with a deployment were judged on different queries, so that their scores do not compare."""
+        return len({job.queries for job in self.with_deployment}) > 1
+
     def variants(self, leave_out: Sequence[str] = (_SEED,)) -> list[Variant]:
         """Jobs with a deployment, grouped by all that varied but ``leave_out``, in the order of the jobs."""
         keys = [key for key in self.varied if key not in leave_out]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from moe2_pl.report._comparison._data import Comparison
-from moe2_pl.report._comparison._panels import COLOURS, SYMBOLS, Section, axis
+from moe2_pl.report._comparison._panels import COLOURS, SYMBOLS, Section, axis, queries_caution
 from moe2_pl.report._data import FrontierRow
 from moe2_pl.report._panel import QUIET, Panel, figure, hover, plain
 
@@ -50,9 +50,9 @@ def frontier_sections(c: Comparison) -> list[Section]:
             )
             if len({curve.name for curve, _ in lines}) > len(COLOURS):
                 caption += f" The {len(COLOURS)} highest have a colour; the rest is grey, point at a line for its name."
-            panels.append(
-                Panel(f"frontiers-{kind}", f"Score by {kind} limit", caption, _overlay(lines, kind))
-            )
+            caption += queries_caution(c)
+            drawn = _overlay(lines, kind)
+            panels.append(Panel(f"frontiers-{kind}", f"Score by {kind} limit", caption, drawn))
     return [Section("frontiers", "Frontiers: all jobs above each other", tuple(panels))] if panels else []
 
 

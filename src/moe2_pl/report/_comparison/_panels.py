@@ -10,7 +10,7 @@ from moe2_pl.report._comparison._data import Comparison, JobRow
 from moe2_pl.report._format import score
 from moe2_pl.report._panel import QUIET, Panel, hover, plain
 
-__all__ = ["COLOURS", "SYMBOLS", "Section", "axis", "job_hover", "quiet_line"]
+__all__ = ["COLOURS", "SYMBOLS", "Section", "axis", "job_hover", "queries_caution", "quiet_line"]
 
 COLOURS = ("#1f7ad1", "#d9700b", "#0a9a74", "#9a7fd1", "#c2579b", "#b08c00", "#5aa9dd", "#8a5a44")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star", "hexagon")
@@ -44,7 +44,8 @@ def axis(title: str, values: Sequence[float]) -> dict[str, Any]:
     layout: dict[str, Any] = {"title": {"text": title}, "zeroline": False}
     known = sorted(set(values))
     if len(known) > 2 and known[0] > 0 and _off_middle(list(map(math.log, known))) < _off_middle(known):
-        ticks = [d * 10.0**e for e in range(-12, 13) for d in (1, 2, 5)]
+        steps = (1, 2, 5) if known[-1] < 300 * known[0] else (1,)
+        ticks = [d * 10.0**e for e in range(-12, 13) for d in steps]
         ticks = [tick for tick in ticks if known[0] * 0.95 <= tick <= known[-1] * 1.05]
         # Plotly's own labels between the decades, bare digits, would be read as numbers.
         layout |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,.10g}" for tick in ticks]}
@@ -55,6 +56,15 @@ def _off_middle(ascending: Sequence[float]) -> float:
     """How far the median lies from the middle of the range, as a share of the range."""
     low, high = ascending[0], ascending[-1]
     return abs((median(ascending) - low) / (high - low) - 0.5)
+
+
+def queries_caution(c: Comparison) -> str:
+    """What captions of scores add where these do not compare."""
+    return (
+        " Not all were judged on the same queries: those heights do not compare."
+        if c.different_queries
+        else ""
+    )
 
 
 def quiet_line(width: float = 1) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from moe2_pl.report._comparison._data import Comparison, JobRow, Variant
-from moe2_pl.report._comparison._panels import Section, job_hover
+from moe2_pl.report._comparison._panels import Section, job_hover, queries_caution
 from moe2_pl.report._format import score
 from moe2_pl.report._panel import MOE2, Panel, figure, plain
 
@@ -31,7 +31,7 @@ def variant_sections(c: Comparison) -> list[Section]:
     panels = []
     for name, title in _FIGURES.items():
         if any(not math.isnan(getattr(v, name)) for v in variants):
-            caption = _caption(c, name, variants)
+            caption = _caption(c, name, variants) + queries_caution(c)
             if left_out > 0:
                 caption += f" The {left_out} lowest are only in the table."
             panels.append(Panel(f"variants-{name}", title, caption, _dots(c, name, variants)))
