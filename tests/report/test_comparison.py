@@ -161,6 +161,16 @@ def test_a_lead_that_seeds_could_make_is_no_win() -> None:
     assert any("add seed=0,1,2" in sentence for sentence in alone.sentences)
 
 
+def test_of_equal_scores_the_one_with_fewer_joules_is_best() -> None:
+    c = seeds({"mixture": [0.6301], "competence": [0.6299]})
+    thrifty = replace(c.jobs[1], chosen=replace(c.jobs[1].row, energy_j=1.0))
+    found = answer(replace(c, jobs=(c.jobs[0], thrifty)))
+    assert found.best is thrifty
+    assert (
+        found.heading == "No clear winner: objective=competence and objective=mixture tie in validation score"
+    )
+
+
 def test_variants_show_their_mean_and_scatter_and_every_job(tmp_path: Path) -> None:
     _, specs = page(seeds({"mixture": [0.60, 0.62], "competence": [0.63, 0.65]}), tmp_path)
     spec = specs["variants-validation_score"]
@@ -340,6 +350,9 @@ def test_the_best_is_named_for_each_budget_where_other_settings_varied_too(tmp_p
     assert best == {"budget=tight": "mixture", "budget=loose": "competence"}
     text, _ = page(c, tmp_path)
     assert "The best of each budget" in text
+    assert "Budgets of one name" not in text
+    other = replace(c.jobs[0], chosen=replace(c.jobs[0].row, energy_budget_j=1.0))
+    assert "Budgets of one name have other limits" in page(replace(c, jobs=(other, *c.jobs[1:])), tmp_path)[0]
 
 
 def test_jobs_on_different_queries_are_not_ranked_together(tmp_path: Path) -> None:

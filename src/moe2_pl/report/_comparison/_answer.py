@@ -5,33 +5,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from moe2_pl.report._comparison._data import Comparison, JobRow, Variant, is_budget, number, shown
-from moe2_pl.report._format import MISSING, quantity, score, signed, status_text
+from moe2_pl.report._comparison._choice import Choice, best_choices, choice_heading, margin
+from moe2_pl.report._comparison._data import Comparison, JobRow, is_budget, number, shown
+from moe2_pl.report._format import MISSING, quantity, score, status_text
 
-__all__ = ["Answer", "Choice", "answer", "outcome_text", "plus_minus"]
+__all__ = ["Answer", "answer", "outcome_text"]
 
 _TROUBLES = ("infeasible", "failed", "interrupted", "partial")
 _LISTED = 8  # values of a setting that are worth naming one by one
-_NAMED = 3  # variants, likewise
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The best variant among those that can be compared.
-
-    Args:
-        among: what they share, a budget say; '' where all jobs can be compared.
-        variant: the one with the highest mean validation score.
-        job: its job with the highest validation score.
-        ahead: mean validation score less the next variant's; NaN where there is none.
-        runner_up: name of the next; '' where there is none.
-    """
-
-    among: str
-    variant: Variant
-    job: JobRow
-    ahead: float
-    runner_up: str
 
 
 @dataclass(frozen=True)
@@ -68,7 +49,7 @@ def answer(c: Comparison) -> Answer:
         return Answer(heading, (count, *_tiles(jobs[0])), (*asked, *_deploys(jobs[0])), best=jobs[0])
     if c.budgets_varied and not c.settings and not c.different_queries:
         return _trade(c, count, asked)
-    choices = _choices(c)
+    choices = best_choices(c)
     if not choices:
         heading = "No job has a validation score to choose by"
         return Answer(heading, (count,), asked)
@@ -78,25 +59,9 @@ def answer(c: Comparison) -> Answer:
         )
         return Answer(heading, (count,), (*asked, *_cautions(c)), tuple(choices))
     (choice,) = choices
-    sentences = (*asked, *_margin(c, choice), *_cautions(c), *_deploys(choice.job))
+    sentences = (*asked, *margin(choice), *_cautions(c), *_deploys(choice.job))
     tiles = (count, _validation(choice), *_tiles(choice.job))
-    return Answer(_heading(c, choice), tiles, sentences, best=choice.job)
-
-
-def _heading(c: Comparison, choice: Choice) -> str:
-    if not c.settings and c.seeds == 1:
-        return f"The jobs were asked for the same: validation score {score(choice.variant.validation_score)}"
-    if not c.settings:
-        return f"The seed alone changes the validation score by up to {score(_spread(choice.variant))}"
-    scatter = choice.variant.deviation("validation_score")
-    if choice.ahead <= scatter:
-        return f"No clear winner: {choice.variant.name} is {score(choice.ahead)} ahead in validation score"
-    return f"Best by validation score: {choice.variant.name}"
-
-
-def _spread(variant: Variant) -> float:
-    values = [job.validation_score for job in variant.jobs if not math.isnan(job.validation_score)]
-    return max(values) - min(values)
+    return Answer(choice_heading(c, choice), tiles, sentences, best=choice.job)
 
 
 def _trade(c: Comparison, count: tuple[str, str, str], asked: tuple[str, ...]) -> Answer:
@@ -131,63 +96,6 @@ def _figures(job: JobRow) -> str:
     return f"{score(job.score)} at {quantity(job.row.energy_j, 'J')} and {quantity(job.row.latency_s, 's')} a query"
 
 
-def _choices(c: Comparison) -> list[Choice]:
-    """The best variant of each group of jobs under the same budget and on the same queries."""
-    budget = [key for key in c.varied if is_budget(key)] if c.settings else []
-    groups: dict[tuple[str, ...], list[Variant]] = {}
-    for variant in c.variants():
-        first = variant.jobs[0]
-        if not math.isnan(variant.validation_score):
-            key = (first.queries, *(first.asked.get(name, "") for name in budget))
-            groups.setdefault(key, []).append(variant)
-    found = []
-    sets = {key[0] for key in groups}
-    for (_, *limits), variants in groups.items():
-        best, *others = sorted(variants, key=lambda v: -v.validation_score)
-        among = ", ".join(f"{c.short[key]}={value}" for key, value in zip(budget, limits, strict=True))
-        if len(sets) > 1 and not among:
-            names = [variant.name for variant in variants]
-            among = (
-                " or ".join(names) if len(names) <= _NAMED else f"{len(names)} variants on the same queries"
-            )
-        found.append(
-            Choice(
-                among,
-                best,
-                max(
-                    (j for j in best.jobs if not math.isnan(j.validation_score)),
-                    key=lambda j: j.validation_score,
-                ),
-                best.validation_score - others[0].validation_score if others else math.nan,
-                others[0].name if others else "",
-            )
-        )
-    return found
-
-
-def _margin(c: Comparison, choice: Choice) -> tuple[str, ...]:
-    """How sure it is that the best is better than the next."""
-    variant = choice.variant
-    validation, held_out = (plus_minus(variant, figure) for figure in ("validation_score", "score"))
-    own = f"{variant.name}: validation score {validation}, held out {held_out}"
-    if len(variant.jobs) > 1:
-        own += f" (mean ± sd over {len(variant.jobs)} seeds; job {choice.job.job} is the best of them)"
-    own += "."
-    if not choice.runner_up:
-        return (own,)
-    text = f"The next is {choice.runner_up}, {signed(-choice.ahead)}."
-    scatter = variant.deviation("validation_score")
-    if math.isnan(scatter):
-        text += " With one seed each it is not known whether that is more than chance: add seed=0,1,2."
-    elif choice.ahead <= scatter:
-        text += (
-            f" That is no more than seeds scatter (± {score(scatter)}): seeds alone could make this order."
-        )
-    else:
-        text += f" Seeds scatter by ± {score(scatter)}."
-    return own, text
-
-
 def _cautions(c: Comparison) -> tuple[str, ...]:
     """What keeps jobs from being compared as they stand."""
     jobs = c.with_deployment
@@ -196,20 +104,24 @@ def _cautions(c: Comparison) -> tuple[str, ...]:
         found.append(
             "The jobs were judged on different queries, so that their scores cannot be compared throughout."
         )
-    limits = {(job.row.energy_budget_j, job.row.latency_budget_s) for job in jobs if job.row}
-    finite = {pair for pair in limits if not any(map(math.isnan, pair))}
-    if not c.budgets_varied and len(finite) > 1:
+    budget = [key for key in c.varied if is_budget(key)]
+    limits: dict[str, set[tuple[float, float]]] = {}
+    for job in jobs:
+        if job.row and not math.isnan(job.row.energy_budget_j + job.row.latency_budget_s):
+            pair = (job.row.energy_budget_j, job.row.latency_budget_s)
+            limits.setdefault(c.named(job, budget), set()).add(pair)
+    if any(len(pairs) > 1 for pairs in limits.values()):
         found.append(
-            "The budget has one name and other limits in some of the jobs, because the limits come from each job's own "
-            "pool: the table has them."
+            "Budgets of one name have other limits in some of the jobs, because the limits come from each job's own "
+            "pool and devices: the table below has them."
         )
     return tuple(found)
 
 
 def _asked(c: Comparison) -> tuple[str, ...]:
     parts = [
-        f"{key} ({', '.join(values)})"
-        if len(values) <= 8
+        f"{key} ({', '.join(_ascending(values))})"
+        if len(values) <= _LISTED
         else f"{key} ({len(values)} values, {_ends(values)})"
         for key, values in c.varied.items()
     ]
@@ -268,12 +180,6 @@ def _deploys(job: JobRow) -> tuple[str, ...]:
     if job.row is None:
         return ()
     return (f"Job {job.job} deploys {', '.join(job.row.experts)} on {', '.join(job.row.devices)}.",)
-
-
-def plus_minus(variant: Variant, figure: str) -> str:
-    """A variant's mean with its standard deviation, where it has several jobs."""
-    sd = variant.deviation(figure)
-    return score(getattr(variant, figure)) + ("" if math.isnan(sd) else f" ± {score(sd)}")
 
 
 def outcome_text(job: JobRow) -> str:

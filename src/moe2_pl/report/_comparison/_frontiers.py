@@ -1,6 +1,7 @@
 """Frontiers of several pools, objectives or devices in one figure."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
@@ -39,6 +40,7 @@ class _Curve:
 def frontier_sections(c: Comparison) -> list[Section]:
     """The jobs' frontiers above each other; none where there are fewer than two different ones."""
     curves = _curves(c)
+    style = _styles(curves)
     panels = []
     for kind, other in (("energy", "latency"), ("latency", "energy")):
         lines = [(curve, curve.along(_FIELDS[kind], _FIELDS[other])) for curve in curves]
@@ -51,7 +53,7 @@ def frontier_sections(c: Comparison) -> list[Section]:
             if len({curve.name for curve, _ in lines}) > len(COLOURS):
                 caption += f" The {len(COLOURS)} highest have a colour; the rest is grey, point at a line for its name."
             caption += queries_caution(c)
-            drawn = _overlay(lines, kind)
+            drawn = _overlay(lines, kind, style)
             panels.append(Panel(f"frontiers-{kind}", f"Score by {kind} limit", caption, drawn))
     return [Section("frontiers", "Frontiers: all jobs above each other", tuple(panels))] if panels else []
 
@@ -74,11 +76,20 @@ def _curves(c: Comparison) -> list[_Curve]:
     return [_Curve(f.name, f.name, tuple(job.row for job in f.jobs if job.row)) for f in families]
 
 
-def _overlay(lines: list[tuple[_Curve, list[FrontierRow]]], kind: str) -> go.Figure:
-    top = {curve.name: max(row.score for row in rows) for curve, rows in lines}
-    style = dict(
+def _styles(curves: list[_Curve]) -> dict[str, tuple[str, str]]:
+    """Colour and symbol of the curves that reach highest, the same in every figure."""
+    top = {
+        curve.name: max((row.score for row in curve.rows if row.feasible), default=-math.inf)
+        for curve in curves
+    }
+    return dict(
         zip(sorted(top, key=lambda name: -top[name]), zip(COLOURS, SYMBOLS, strict=True), strict=False)
     )
+
+
+def _overlay(
+    lines: list[tuple[_Curve, list[FrontierRow]]], kind: str, style: Mapping[str, tuple[str, str]]
+) -> go.Figure:
     seen: set[str] = set()
     traces = []
     # The grey ones first, so that they lie below.

@@ -3,8 +3,9 @@
 import math
 from pathlib import Path
 
-from moe2_pl.report._comparison._answer import answer, outcome_text, plus_minus
+from moe2_pl.report._comparison._answer import answer, outcome_text
 from moe2_pl.report._comparison._budgets import budget_sections
+from moe2_pl.report._comparison._choice import plus_minus
 from moe2_pl.report._comparison._data import Comparison, shown
 from moe2_pl.report._comparison._frontiers import frontier_sections
 from moe2_pl.report._comparison._panels import Section

@@ -61,7 +61,7 @@ def _off_middle(ascending: Sequence[float]) -> float:
 def queries_caution(c: Comparison) -> str:
     """What captions of scores add where these do not compare."""
     return (
-        " Not all were judged on the same queries: those heights do not compare."
+        " Not all were judged on the same queries: those scores do not compare."
         if c.different_queries
         else ""
     )
