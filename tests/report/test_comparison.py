@@ -216,7 +216,7 @@ def test_the_cheapest_budget_within_the_interval_is_named() -> None:
     )
     said = " ".join(answer(c).sentences)
     assert "job 1 (energy_j=900) needs the fewest joules, 50 % less: 0.595 at 300 J" in said
-    assert "job 2 (energy_j=1000) is the fastest, 60 % less: 0.593 at 500 J and 2 s" in said
+    assert "job 2 (energy_j=1000) needs the fewest seconds, 60 % less: 0.593 at 500 J and 2 s" in said
 
 
 def test_the_experts_of_each_budget_are_marked(tmp_path: Path) -> None:

@@ -75,19 +75,22 @@ def _trade(c: Comparison, count: tuple[str, str, str], asked: tuple[str, ...]) -
     swift, fast = min(near, key=lambda pair: (pair[1].latency_s, -pair[1].score))
     sentences = [f"The highest held-out score is that of job {top.job} ({c.named(top)}): {_figures(top)}."]
     within = f"Within that score's 95 % interval (± {score(half)})" if half else "With the same score"
-    if thrifty is not top:
-        saved = 1 - frugal.energy_j / best.energy_j
+    joules = f"the fewest joules, {_less(frugal.energy_j, best.energy_j)}"
+    seconds = f"the fewest seconds, {_less(fast.latency_s, best.latency_s)}"
+    if thrifty is swift and thrifty is not top:
         sentences.append(
-            f"{within}, job {thrifty.job} ({c.named(thrifty)}) needs the fewest joules, {100 * saved:.0f} % less: "
-            f"{_figures(thrifty)}."
+            f"{within}, job {thrifty.job} ({c.named(thrifty)}) needs {joules}, and {seconds}: {_figures(thrifty)}."
         )
-    if swift is not top:
-        saved = 1 - fast.latency_s / best.latency_s
-        sentences.append(
-            f"{within}, job {swift.job} ({c.named(swift)}) is the fastest, {100 * saved:.0f} % less: {_figures(swift)}."
-        )
+    else:
+        for job, what in ((thrifty, joules), (swift, seconds)):
+            if job is not top:
+                sentences.append(f"{within}, job {job.job} ({c.named(job)}) needs {what}: {_figures(job)}.")
     heading = f"Held-out score {score(low)} to {score(best.score)}, depending on the budget"
     return Answer(heading, (count, *_tiles(top)), (*asked, *sentences, *_deploys(top)), best=top)
+
+
+def _less(value: float, than: float) -> str:
+    return f"{100 * (1 - value / than):.0f} % less"
 
 
 def _figures(job: JobRow) -> str:

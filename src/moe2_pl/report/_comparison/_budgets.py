@@ -68,8 +68,8 @@ def _score_panel(c: Comparison, budgets: Mapping[Limits, list[JobRow]], along: i
         "the space between two lines is what the other limit buys"
     )
     caption = (
-        f"Held-out score (higher is better) that each budget buys. {what}. Thin lines are what the lookup (dashed) and "
-        f"the best single expert (dotted) reach under the same limits. MoE² is at or above the lookup for {ahead} of "
+        f"Held-out score (higher is better) that each budget buys. {what}. Dashed is what the lookup "
+        f"reaches under the same limits, dotted the best single expert. MoE² is at or above the lookup for {ahead} of "
         f"{len(rows)} (mean {signed(versus)}).{seeds}"
     )
     lowest = min((value for row in rows if not math.isnan(value := row.best_single_score)), default=math.nan)

@@ -33,9 +33,10 @@ def experts_panel(c: Comparison) -> Panel:
     count = {name: sum(name in row.experts for row in rows) for row in rows for name in row.experts}
     experts = sorted(count, key=lambda name: (count[name], name))
     always = [name for name in experts if count[name] == len(rows)]
+    column = "a budget and a seed" if c.seeds > 1 else "a budget"
     caption = (
-        "Each column is a budget; a filled cell is an expert that the budget's deployment loads. Columns are grouped "
-        "by latency limit, and the energy limit grows from left to right in each group. In all of them: "
+        f"Each column is {column}; a filled cell is an expert that the deployment loads. Columns are grouped by "
+        "latency limit, and the energy limit grows from left to right in each group. In all of them: "
         f"{', '.join(always) or 'none'}. Experts that no budget deploys have no row."
     )
     if len(rows) < len(placed):

@@ -115,7 +115,8 @@ def _overlay(
     x = [getattr(row, _FIELDS[kind]) for _, rows in lines for row in rows]
     return figure(
         traces,
-        height=440,
+        # Long names take a line of the legend each, on a phone all do.
+        height=400 + 30 * len(seen & style.keys()),
         xaxis=axis(f"{kind} limit ({_UNITS[kind]} per query)", x),
         yaxis={"title": {"text": "held-out score"}, "zeroline": False, "tickformat": ".2f"},
         hovermode="closest",
