@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,11 @@ from pathlib import Path
 
 import pytest
 from tests.cli.conftest import ROOT, script
+from tests.report.conftest import frontier_row
+
+from moe2_pl.cli import SweepSummary, _sweep_end
+from moe2_pl.cli._sweep_end import read_comparison
+from moe2_pl.report import write_frontier
 
 SMALL = (
     "trainer.max_epochs=2",
@@ -57,6 +63,28 @@ def test_a_sweep_ends_with_a_row_for_each_budget(budgets):
     assert {key: found[3][key] for key in chosen} == chosen
 
 
+def test_a_sweep_ends_with_a_page_that_compares_its_jobs(budgets):
+    sweep, done = budgets
+    assert f"comparison of the jobs: {sweep / 'comparison.html'}" in done.stdout
+    assert "Comparison of 4 jobs" in done.stdout
+    text = (sweep / "comparison.html").read_text(encoding="utf-8")
+    table = text[text.index('id="jobs"') : text.index('id="specs"')]
+    assert re.findall(r'<th scope="row" class="number">(?:<a href="(.*?)">)?(\d)', table) == [
+        ("", "0"),
+        ("", "1"),
+        ("2/report.html", "2"),
+        ("3/report.html", "3"),
+    ]
+    assert all((sweep / job / "report.html").is_file() for job in "23")
+    found = rows(sweep)
+    for row in found[2:]:
+        assert f"{float(row['score']):.3f} ± {float(row['score_half_width']):.3f}" in table
+        assert f"{float(row['mean_regret']):+.3f}".replace("-", "−") in table
+    answer = text[text.index('id="answer"') : text.index('id="jobs"')]
+    assert "2 with a deployment, 2 infeasible" in answer
+    assert found[0]["reason"].partition(": ")[2][:40] in answer
+
+
 def test_the_jobs_of_a_sweep_train_one_gate_and_certify_it_once(budgets):
     sweep, _ = budgets
     assert len(list((sweep / "gates").glob("*/gate.ckpt"))) == 1
@@ -93,6 +121,10 @@ def test_a_job_that_fails_is_named_and_the_others_end(tmp_path):
     assert last.startswith("error: job 0 (")
     assert "gate.network.hidden is 'abc'" in last
     assert [row["job"] for row in rows(sweep)] == ["1"]
+    text = (sweep / "comparison.html").read_text(encoding="utf-8")
+    answer = text[text.index('id="answer"') : text.index('id="jobs"')]
+    assert "1 with a deployment, 1 failed" in answer
+    assert "gate.network.hidden is &#39;abc&#39;" in answer
 
 
 def test_an_interrupted_sweep_keeps_the_jobs_that_ended(tmp_path):
@@ -121,3 +153,32 @@ def test_an_interrupted_sweep_keeps_the_jobs_that_ended(tmp_path):
     found = rows(sweep)
     assert 2 <= len(found) < 20
     assert all(json.loads((sweep / row["job"] / "job.json").read_text())["gate_address"] for row in found)
+    assert "jobs (partial: interrupted)</h1>" in (sweep / "comparison.html").read_text(encoding="utf-8")
+
+
+def test_a_comparison_that_cannot_be_written_is_one_line_and_no_failure(tmp_path, monkeypatch, capsys):
+    def refuse(sweep, *, interrupted):
+        raise ValueError("no\nsuch thing")
+
+    monkeypatch.setattr(_sweep_end, "read_comparison", refuse)
+    monkeypatch.setattr(SweepSummary, "_open", tmp_path)
+    with SweepSummary.merged_at_the_end():
+        pass
+    assert capsys.readouterr().err == "comparison.html could not be written: ValueError: no such thing\n"
+
+
+@pytest.mark.parametrize("left", ["nothing", "frontier"])
+def test_a_job_that_did_not_end_is_no_finished_one(tmp_path, left):
+    folder = tmp_path / "0"
+    (folder / ".hydra").mkdir(parents=True)
+    (folder / ".hydra" / "overrides.yaml").write_text("- seed=1\n- paths.gates=elsewhere\n")
+    (folder / ".hydra" / "hydra.yaml").write_text("hydra: {sweeper: {_target_: some.Optuna}}\n")
+    if left == "frontier":
+        write_frontier([frontier_row("chosen", 900.0, 12.0)], folder / "frontier.csv")
+    comparison = read_comparison(tmp_path)
+    assert comparison is not None
+    assert comparison.partial
+    assert comparison.search
+    (job,) = comparison.jobs
+    assert job.outcome == ("partial" if left == "frontier" else "interrupted")
+    assert job.asked == {"seed": "1"}

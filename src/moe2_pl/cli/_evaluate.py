@@ -22,7 +22,7 @@ def evaluate(config: DictConfig) -> None:
     from moe2_pl.cli._certificate import certificate_options
     from moe2_pl.cli._evaluation import prepare, report_data
     from moe2_pl.cli._multirun import in_multirun, write_job
-    from moe2_pl.cli._outputs import write_results
+    from moe2_pl.cli._outputs import job_figures, write_results
     from moe2_pl.gate import load_gate
     from moe2_pl.outputs import ExpertOutputsDataModule
     from moe2_pl.pool import ExpertPool
@@ -40,4 +40,4 @@ def evaluate(config: DictConfig) -> None:
     folder = Path(settings["paths"]["output_dir"])
     write_results(result, folder, brief=in_multirun())
     if in_multirun():
-        write_job(validation_score=result.validation_score)
+        write_job(**job_figures(result, data))

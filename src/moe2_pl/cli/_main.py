@@ -17,8 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 from yaml import YAMLError
 
-from moe2_pl.cli._multirun import SweepSummary, forget_job, in_multirun, job_name, write_error, write_job
+from moe2_pl.cli._multirun import end_job, forget_job, in_multirun, job_name, write_error, write_job
 from moe2_pl.cli._schema import register_schema
+from moe2_pl.cli._sweep_end import SweepSummary
 from moe2_pl.errors import InfeasibleBudgetError, MoE2Error, UnknownNameError, closest
 
 __all__ = ["run"]
@@ -71,7 +72,9 @@ def _alone(task: Callable[[DictConfig], object], config: DictConfig) -> object:
     """One job of a multirun, which an expected error ends alone: for sweepers a trial without a value."""
     forget_job()
     try:
-        return task(config)
+        value = task(config)
+        end_job()
+        return value
     except InfeasibleBudgetError as error:
         # Of a sweep over budgets a result like others.
         write_job(status="infeasible", reason=str(error))

@@ -1,6 +1,8 @@
 """The files of a run folder: written at the end, all from the same figures."""
 
+import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from moe2_pl.cli._interrupts import not_lost
 from moe2_pl.report import (
@@ -13,7 +15,10 @@ from moe2_pl.report import (
     write_report,
 )
 
-__all__ = ["write_results"]
+if TYPE_CHECKING:
+    from moe2_pl.outputs import ExpertOutputsDataModule
+
+__all__ = ["job_figures", "write_results"]
 
 
 def write_results(data: ReportData, folder: Path, *, brief: bool = False) -> None:
@@ -44,3 +49,27 @@ def _written(data: ReportData, folder: Path) -> Path:
     if data.certificate is not None:
         write_certificate(data.certificate, folder / "certificate.csv")
     return write_report(data, folder / "report.html")
+
+
+def job_figures(data: ReportData, source: "ExpertOutputsDataModule") -> dict[str, float | str]:
+    """What the jobs of a sweep are compared by, beside the rows of their budgets.
+
+    Args:
+        data: what the evaluation found.
+        source: the queries; ``queries`` is equal for jobs whose validation and held-out queries are the same.
+    """
+    _, validation, test = source.split
+    judged = "\n\n".join("\n".join(map(str, source.outputs.id[rows])) for rows in (validation, test))
+    figures: dict[str, float | str] = {
+        "validation_score": data.validation_score,
+        "planned_unit": data.planned_unit,
+        "queries": hashlib.sha256(judged.encode()).hexdigest()[:12],
+    }
+    found = data.certificate
+    if found is not None and found.rows:
+        figures |= {
+            "mean_regret": found.mean_regret,
+            "mean_regret_low": found.mean_low,
+            "mean_regret_high": found.mean_high,
+        }
+    return figures

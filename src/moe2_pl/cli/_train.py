@@ -55,7 +55,7 @@ def train(config: DictConfig) -> float | None:
     from moe2_pl.cli._evaluation import prepare, report_data
     from moe2_pl.cli._gate_store import gate_address, gate_store
     from moe2_pl.cli._multirun import in_multirun, write_job
-    from moe2_pl.cli._outputs import write_results
+    from moe2_pl.cli._outputs import job_figures, write_results
     from moe2_pl.gate import load_gate
     from moe2_pl.outputs import plan_status
     from moe2_pl.pool import ExpertPool
@@ -116,7 +116,7 @@ def train(config: DictConfig) -> float | None:
     if in_multirun():
         seconds = time.perf_counter() - began
         write_job(
-            validation_score=result.validation_score,
+            **job_figures(result, data),
             gate_address=address[:20],
             gate_reused=reused,
             seconds=round(seconds, 2),

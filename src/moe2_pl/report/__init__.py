@@ -1,12 +1,14 @@
 """What a person looks at after a run: the HTML report, the CSV files, the closing table, and W&B.
 
-Every function takes the plain values of :class:`ReportData` and computes nothing about deployments itself.
+Every function takes the plain values of :class:`ReportData`, or of :class:`Comparison` for the jobs of a sweep, and
+computes nothing about deployments itself.
 Importing this room is cheap: Plotly, Rich and W&B are loaded when a function that needs them is first used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from moe2_pl.report._comparison._data import Comparison, JobRow
 from moe2_pl.report._data import (
     BaselineRow,
     CategoryRow,
@@ -19,7 +21,10 @@ from moe2_pl.report._data import (
 )
 
 if TYPE_CHECKING:
+    from moe2_pl.report._comparison._html import write_comparison
+    from moe2_pl.report._comparison._terminal import print_comparison
     from moe2_pl.report._csv import (
+        read_frontier,
         write_baselines,
         write_certificate,
         write_frontier,
@@ -34,21 +39,26 @@ if TYPE_CHECKING:
 __all__ = [
     "BaselineRow",
     "CategoryRow",
+    "Comparison",
     "ContrastRow",
     "FrontierRow",
+    "JobRow",
     "LoadRow",
     "ReportData",
     "StepRow",
     "SummaryRow",
     "finish_wandb",
     "log_to_wandb",
+    "print_comparison",
     "print_fills",
     "print_status",
     "print_summary",
+    "read_frontier",
     "replacing",
     "wandb_axes",
     "write_baselines",
     "write_certificate",
+    "write_comparison",
     "write_frontier",
     "write_frontier_by_category",
     "write_report",
@@ -57,13 +67,16 @@ __all__ = [
 _HOME = {
     "finish_wandb": "_wandb",
     "log_to_wandb": "_wandb",
+    "print_comparison": "_comparison._terminal",
     "print_fills": "_precompute",
     "print_status": "_precompute",
     "print_summary": "_terminal",
+    "read_frontier": "_csv",
     "replacing": "_files",
     "wandb_axes": "_wandb",
     "write_baselines": "_csv",
     "write_certificate": "_csv",
+    "write_comparison": "_comparison._html",
     "write_frontier": "_csv",
     "write_frontier_by_category": "_csv",
     "write_report": "_html",

@@ -6,9 +6,9 @@ or a limit that differs between categories. A list in a cell is joined by ``' + 
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from moe2_pl.report._data import BaselineRow, FrontierRow
 from moe2_pl.report._files import replacing
@@ -19,6 +19,7 @@ __all__ = [
     "CERTIFICATE",
     "Table",
     "frontier_table",
+    "read_frontier",
     "write_baselines",
     "write_certificate",
     "write_frontier",
@@ -48,6 +49,8 @@ _FRONTIER = (
     ),
     *("best_single", "best_single_score", "lookup_score", "lookup_on_subset_score", "family_oracle_score"),
 )
+_SPAN = ("latency_low_s", "latency_high_s")
+_UTILISATION = "utilisation_"
 CERTIFICATE = (
     *("kind", "label", "experts", "queries", "seeds", "reused", "retrained", "objective"),
     *("regret", "low", "high", "same_regret", "same_low", "same_high"),
@@ -67,6 +70,39 @@ def write_frontier(rows: Sequence[FrontierRow], path: Path) -> Path:
         ``path``.
     """
     return _write(frontier_table(rows), path)
+
+
+def read_frontier(path: Path) -> list[FrontierRow]:
+    """Reads what :func:`write_frontier` wrote; what it left out (categories, prices) is empty.
+
+    Args:
+        path: the file.
+
+    Returns:
+        One row a budget, in the order of the file.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        return [_frontier_row(line) for line in csv.DictReader(file)]
+
+
+def _frontier_row(line: Mapping[str, str]) -> FrontierRow:
+    low, high = (float(line[name]) for name in _SPAN)
+    feasible = line["status"] != "infeasible"
+    return FrontierRow(
+        utilisation={
+            name.removeprefix(_UTILISATION): float(value)
+            for name, value in line.items()
+            if name.startswith(_UTILISATION) and feasible and float(value) > 0
+        },
+        latency_range_s=(low, high),
+        **{name: _parsed(name, line[name]) for name in _FRONTIER if name != "overloaded"},
+    )
+
+
+def _parsed(column: str, text: str) -> Any:
+    if column in ("experts", "devices"):
+        return tuple(text.split(" + ")) if text else ()
+    return text if column in ("budget", "status", "best_single") else float(text)
 
 
 def write_frontier_by_category(rows: Sequence[FrontierRow], path: Path) -> Path:
@@ -133,8 +169,7 @@ def frontier_table(rows: Sequence[FrontierRow]) -> Table:
     ``utilisation_<name>``: 0 where the subset leaves it off, NaN where the budget is infeasible.
     """
     devices = sorted({name for row in rows for name in row.utilisation})
-    span = ("latency_low_s", "latency_high_s")
-    header = [*_FRONTIER, *span, "max_utilisation", *(f"utilisation_{name}" for name in devices)]
+    header = [*_FRONTIER, *_SPAN, "max_utilisation", *(f"{_UTILISATION}{name}" for name in devices)]
     lines = [
         [
             *_cells(row, _FRONTIER),

@@ -1,0 +1,192 @@
+"""The comparison's plain answer: what varied, which job is best and by what, what did not end well."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from moe2_pl.report._comparison._choice import Choice, best_choices, choice_heading, margin
+from moe2_pl.report._comparison._data import Comparison, JobRow, is_budget, number, shown
+from moe2_pl.report._format import MISSING, quantity, score, status_text
+
+__all__ = ["Answer", "answer", "outcome_text"]
+
+_TROUBLES = ("infeasible", "failed", "interrupted", "partial")
+_LISTED = 8  # values of a setting that are worth naming one by one
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What stands at the top of the page, and in short in the terminal.
+
+    Args:
+        heading: the answer in one line.
+        tiles: (label, figure, note) of the best job.
+        sentences: the rest of it.
+        choices: where jobs under several budgets were compared, the best of each; else empty.
+        best: the job that the tiles are about; None where no job has a deployment.
+    """
+
+    heading: str
+    tiles: tuple[tuple[str, str, str], ...]
+    sentences: tuple[str, ...]
+    choices: tuple[Choice, ...] = ()
+    best: JobRow | None = None
+
+
+def answer(c: Comparison) -> Answer:
+    """The answer of a sweep."""
+    jobs = c.with_deployment
+    asked = _asked(c)
+    count = ("jobs", str(len(c.jobs)), _outcomes(c))
+    if not jobs:
+        ended = any(job.outcome == "ended" for job in c.jobs)
+        heading = "No job was evaluated" if ended else f"No job has a deployment: {_outcomes(c)}"
+        return Answer(heading, (count,), asked)
+    if len(jobs) == 1:
+        which = f"job {jobs[0].job}" if len(c.jobs) > 1 else "the only job"
+        heading = f"One deployment to look at, of {which}: held-out score {score(jobs[0].score)}"
+        return Answer(heading, (count, *_tiles(jobs[0])), (*asked, *_deploys(jobs[0])), best=jobs[0])
+    if c.budgets_varied and not c.settings and not c.different_queries:
+        return _trade(c, count, asked)
+    choices = best_choices(c)
+    if not choices:
+        heading = "No job has a validation score to choose by"
+        return Answer(heading, (count,), asked)
+    if len(choices) > 1:
+        heading = (
+            f"The best of each {'budget' if c.budgets_varied else 'set of queries'}, by validation score"
+        )
+        return Answer(heading, (count,), (*asked, *_cautions(c)), tuple(choices))
+    (choice,) = choices
+    sentences = (*asked, *margin(choice), *_cautions(c), *_deploys(choice.job))
+    tiles = (count, _validation(choice), *_tiles(choice.job))
+    return Answer(choice_heading(c, choice), tiles, sentences, best=choice.job)
+
+
+def _trade(c: Comparison, count: tuple[str, str, str], asked: tuple[str, ...]) -> Answer:
+    """Of a sweep over budgets: the highest score, and who comes near it with fewer joules or seconds."""
+    rows = [(job, job.row) for job in c.with_deployment if job.row]
+    top, best = max(rows, key=lambda pair: (pair[1].score, -pair[1].energy_j))
+    low = min(row.score for _, row in rows)
+    half = 0.0 if math.isnan(best.score_half_width) else best.score_half_width
+    near = [(job, row) for job, row in rows if row.score >= best.score - half]
+    thrifty, frugal = min(near, key=lambda pair: (pair[1].energy_j, -pair[1].score))
+    swift, fast = min(near, key=lambda pair: (pair[1].latency_s, -pair[1].score))
+    sentences = [f"The highest held-out score is that of job {top.job} ({c.named(top)}): {_figures(top)}."]
+    within = f"Within that score's 95 % interval (± {score(half)})" if half else "With the same score"
+    joules = f"the fewest joules, {_less(frugal.energy_j, best.energy_j)}"
+    seconds = f"the fewest seconds, {_less(fast.latency_s, best.latency_s)}"
+    if thrifty is swift and thrifty is not top:
+        sentences.append(
+            f"{within}, job {thrifty.job} ({c.named(thrifty)}) needs {joules}, and {seconds}: {_figures(thrifty)}."
+        )
+    else:
+        for job, what in ((thrifty, joules), (swift, seconds)):
+            if job is not top:
+                sentences.append(f"{within}, job {job.job} ({c.named(job)}) needs {what}: {_figures(job)}.")
+    heading = f"Held-out score {score(low)} to {score(best.score)}, depending on the budget"
+    return Answer(heading, (count, *_tiles(top)), (*asked, *sentences, *_deploys(top)), best=top)
+
+
+def _less(value: float, than: float) -> str:
+    return f"{100 * (1 - value / than):.0f} % less"
+
+
+def _figures(job: JobRow) -> str:
+    if job.row is None:
+        return MISSING
+    return f"{score(job.score)} at {quantity(job.row.energy_j, 'J')} and {quantity(job.row.latency_s, 's')} a query"
+
+
+def _cautions(c: Comparison) -> tuple[str, ...]:
+    """What keeps jobs from being compared as they stand."""
+    jobs = c.with_deployment
+    found = []
+    if c.different_queries:
+        found.append(
+            "The jobs were judged on different queries, so that their scores cannot be compared throughout."
+        )
+    budget = [key for key in c.varied if is_budget(key)]
+    limits: dict[str, set[tuple[float, float]]] = {}
+    for job in jobs:
+        if job.row and not math.isnan(job.row.energy_budget_j + job.row.latency_budget_s):
+            pair = (job.row.energy_budget_j, job.row.latency_budget_s)
+            limits.setdefault(c.named(job, budget), set()).add(pair)
+    if any(len(pairs) > 1 for pairs in limits.values()):
+        found.append(
+            "Budgets of one name have other limits in some of the jobs, because the limits come from each job's own "
+            "pool and devices: the table below has them."
+        )
+    return tuple(found)
+
+
+def _asked(c: Comparison) -> tuple[str, ...]:
+    parts = [
+        f"{key} ({', '.join(_ascending(values))})"
+        if len(values) <= _LISTED
+        else f"{key} ({len(values)} values, {_ends(values)})"
+        for key, values in c.varied.items()
+    ]
+    varied = f"What varied: {'; '.join(parts)}." if parts else "Nothing varied."
+    common = ", ".join(f"{key}={value}" for key, value in c.common.items())
+    return varied, *([f"The same in all jobs: {common}."] if common else [])
+
+
+def _ascending(values: tuple[str, ...]) -> list[str]:
+    """Numbers in ascending order, as people read them; anything else as it was asked."""
+    numbers = not any(math.isnan(number(value)) for value in values)
+    return [shown(value) for value in (sorted(values, key=number) if numbers else values)]
+
+
+def _ends(values: tuple[str, ...]) -> str:
+    ranked = _ascending(values)
+    return (
+        f"{ranked[0]} to {ranked[-1]}"
+        if not math.isnan(number(values[0]))
+        else f"{ranked[0]}, {ranked[1]}, …"
+    )
+
+
+def _outcomes(c: Comparison) -> str:
+    count = Counter(job.outcome for job in c.jobs if job.outcome != "ended")
+    done = sum(job.outcome == "ended" and job.row is not None for job in c.jobs)
+    parts = [f"{done} with a deployment"] if done else []
+    bare = sum(job.outcome == "ended" and job.row is None for job in c.jobs)
+    parts += [f"{bare} without evaluation"] if bare else []
+    return ", ".join([*parts, *(f"{count[word]} {word}" for word in _TROUBLES if count[word])])
+
+
+def _validation(choice: Choice) -> tuple[str, str, str]:
+    sd = choice.variant.deviation("validation_score")
+    note = (
+        f"job {choice.job.job}"
+        if math.isnan(sd)
+        else f"± {score(sd)}, mean of {len(choice.variant.jobs)} seeds"
+    )
+    return ("best validation score", score(choice.variant.validation_score), note)
+
+
+def _tiles(job: JobRow) -> Iterable[tuple[str, str, str]]:
+    row = job.row
+    if row is None:
+        return ()
+    half = "" if math.isnan(row.score_half_width) else f"± {score(row.score_half_width)} (95 %), "
+    return (
+        ("held-out score", score(row.score), f"{half}job {job.job}"),
+        ("energy per query", quantity(row.energy_j, "J"), f"job {job.job}"),
+        ("latency per query", quantity(row.latency_s, "s"), f"job {job.job}"),
+    )
+
+
+def _deploys(job: JobRow) -> tuple[str, ...]:
+    if job.row is None:
+        return ()
+    return (f"Job {job.job} deploys {', '.join(job.row.experts)} on {', '.join(job.row.devices)}.",)
+
+
+def outcome_text(job: JobRow) -> str:
+    """How a job ended, or how good its plan is."""
+    if job.outcome == "ended":
+        return status_text(job.chosen) if job.chosen else "not evaluated"
+    return job.outcome
