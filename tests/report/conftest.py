@@ -260,11 +260,11 @@ def certificate() -> Certificate:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def data() -> ReportData:
     return report_data()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def infeasible() -> FrontierRow:
     return frontier_row("chosen", 1.0, 0.1)

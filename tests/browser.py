@@ -1,0 +1,96 @@
+"""A real browser for tests of the pages, and a page opened in it with all that the browser had to say of it.
+
+Pages keep their own content security policy: nothing here would work that a reader's browser forbids.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+# Every figure has its drawing, as large as its place, with marks on it that can be seen.
+_DRAWN = """() => [...document.querySelectorAll(".plot")].every((plot) => {
+  const svg = plot.querySelector("svg.main-svg")?.getBoundingClientRect();
+  const marks = [...plot.querySelectorAll(".mlayer :is(path, image)")];
+  return svg?.width > 0 && svg.height > 0 && marks.some((mark) => mark.getBoundingClientRect().width > 0);
+})"""
+
+
+@lru_cache(maxsize=1)
+def executable() -> str | None:
+    """The system's browser, or else Playwright's own where that was installed."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        with sync_playwright() as playwright:
+            own = playwright.chromium.executable_path
+        found = own if Path(own).exists() else None
+    return found
+
+
+@contextmanager
+def running() -> Iterator[Browser]:
+    """The browser, until the block ends: as long as it runs, this thread has an event loop of its own."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable())
+        yield browser
+        browser.close()
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A page on which every figure is drawn.
+
+    Args:
+        page: in the browser.
+        opened_s: from the start of the navigation until all figures were drawn.
+        busy_s: how much of it the page's thread was at work, other processes' turns left out.
+        complaints: what the console warned of and what the script failed at, while the page lives.
+        requests: addresses that the page asked for, itself first.
+    """
+
+    page: Page
+    opened_s: float
+    busy_s: float
+    complaints: list[str]
+    requests: list[str]
+
+
+@contextmanager
+def visit(
+    browser: Browser, path: Path, *, width: int = 1280, scheme: Literal["light", "dark"] = "light"
+) -> Iterator[Visit]:
+    """Opens a file in a window of its own and waits until its figures are drawn."""
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
+    page = context.new_page()
+    meter = context.new_cdp_session(page)
+    meter.send("Performance.enable", {"timeDomain": "threadTicks"})
+    complaints: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type in {"warning", "error"} else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(path.as_uri(), wait_until="commit")
+    opened_s = drawn(page)
+    metrics = {m["name"]: m["value"] for m in meter.send("Performance.getMetrics")["metrics"]}
+    yield Visit(page, opened_s, metrics["ThreadTime"], complaints, requests)
+    context.close()
+
+
+def drawn(page: Page, timeout_s: float = 20) -> float:
+    """Waits until every figure is drawn; returns the seconds since the navigation began."""
+    page.wait_for_selector("html[data-drawn]", state="attached", timeout=1000 * timeout_s)
+    wait = f"""async (timeout) => {{
+      const drawn = {_DRAWN};
+      while (!drawn() && performance.now() < timeout) await new Promise(requestAnimationFrame);
+      return drawn() ? performance.now() : null;
+    }}"""
+    milliseconds = page.evaluate(wait, 1000 * timeout_s)
+    assert milliseconds is not None, f"figures not drawn after {timeout_s:g} s"
+    return float(milliseconds) / 1000
