@@ -4,14 +4,17 @@ Pages keep their own content security policy: nothing here would work that a rea
 """
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+# Playwright is imported where it is needed: pytest's header asks for the browser before any test, whichever.
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -26,17 +29,22 @@ _DRAWN = """() => [...document.querySelectorAll(".plot")].every((plot) => {
 @lru_cache(maxsize=1)
 def executable() -> str | None:
     """The system's browser, or else Playwright's own where that was installed."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        with sync_playwright() as playwright:
-            own = playwright.chromium.executable_path
-        found = own if Path(own).exists() else None
-    return found
+    for path in filter(None, map(shutil.which, NAMES)):
+        # Some systems have a program of that name which only says where to get the browser.
+        if subprocess.run([path, "--version"], capture_output=True, check=False).returncode == 0:
+            return path
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+    return own if Path(own).exists() else None
 
 
 @contextmanager
-def running() -> Iterator[Browser]:
+def running() -> Iterator["Browser"]:
     """The browser, until the block ends: as long as it runs, this thread has an event loop of its own."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable())
         yield browser
@@ -55,7 +63,7 @@ class Visit:
         requests: addresses that the page asked for, itself first.
     """
 
-    page: Page
+    page: "Page"
     opened_s: float
     busy_s: float
     complaints: list[str]
@@ -64,7 +72,7 @@ class Visit:
 
 @contextmanager
 def visit(
-    browser: Browser, path: Path, *, width: int = 1280, scheme: Literal["light", "dark"] = "light"
+    browser: "Browser", path: Path, *, width: int = 1280, scheme: Literal["light", "dark"] = "light"
 ) -> Iterator[Visit]:
     """Opens a file in a window of its own and waits until its figures are drawn."""
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
@@ -83,7 +91,7 @@ def visit(
     context.close()
 
 
-def drawn(page: Page, timeout_s: float = 20) -> float:
+def drawn(page: "Page", timeout_s: float = 20) -> float:
     """Waits until every figure is drawn; returns the seconds since the navigation began."""
     page.wait_for_selector("html[data-drawn]", state="attached", timeout=1000 * timeout_s)
     wait = f"""async (timeout) => {{

@@ -1,9 +1,16 @@
-"""Small recorded outputs that every room's tests share."""
+"""What every room's tests share: small recorded outputs, and a word on the browser."""
 
 import numpy as np
 import pytest
 
 from moe2_pl.outputs import SURFACE_NAMES, ExpertOutputs
+
+
+def pytest_report_header() -> str:
+    """Says before the first test whether the pages will be looked at, since skipped tests are easily missed."""
+    from tests.browser import executable
+
+    return f"browser: {executable() or 'none found, tests that need one are skipped'}"
 
 
 def make_outputs(n: int = 400, seed: int = 0, models: int = 3) -> ExpertOutputs:

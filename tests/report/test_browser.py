@@ -27,7 +27,6 @@ VIEWS = {
     "dark": ("whole", WIDE, "dark", False),
     "dark by button": ("whole", WIDE, "light", True),
     "phone": ("whole", PHONE, "light", False),
-    "infeasible": ("infeasible", WIDE, "light", False),
     "infeasible, dark phone": ("infeasible", PHONE, "dark", False),
 }
 
@@ -112,28 +111,20 @@ def test_the_page_is_no_wider_than_its_window(seen: Visit) -> None:
     assert wide <= window
 
 
-def test_every_figure_is_drawn_within_two_seconds(
-    browser: Browser, reports: dict[str, Path], record_property
-) -> None:
-    """The page's own seconds, the best of three: the clock on the wall also shows what else the machine does."""
-    busy = []
-    for _ in range(3):
-        with visit(browser, reports["whole"]) as found:
-            busy.append(found.busy_s)
-            record_property("opened_s", found.opened_s)
-            record_property("busy_s", found.busy_s)
-        if busy[-1] <= OPEN_S:
-            break
-    assert min(busy) <= OPEN_S
+def test_every_figure_is_drawn_within_two_seconds(seen: Visit) -> None:
+    """The page's own seconds: the clock on the wall also shows what else the machine is doing."""
+    assert seen.busy_s <= OPEN_S, f"busy for {seen.busy_s:.2f} s, drawn after {seen.opened_s:.2f} s"
 
 
-def test_the_button_darkens_the_page_and_its_figures(opened: Visit) -> None:
-    page = opened.page
-    tick, body = page.locator("#plot-frontier .xtick text").first, page.locator("body")
-    ink, paper = brightness(tick, "fill"), brightness(body, "backgroundColor")
-    page.get_by_role("button", name="Switch to dark colours").click()
-    assert ink < 50 < 200 < paper
-    assert brightness(body, "backgroundColor") < 50 < 200 < brightness(tick, "fill")
+def test_page_and_figures_have_the_colours_of_their_scheme(seen: Visit) -> None:
+    page = seen.page
+    paper = brightness(page.locator("body"), "backgroundColor")
+    ink = brightness(page.locator("#plot-frontier .xtick text").first, "fill")
+    if page.get_by_role("button", name="Switch to light colours").is_visible():
+        assert paper < 50 < 200 < ink
+    else:
+        assert page.get_by_role("button", name="Switch to dark colours").is_visible()
+        assert ink < 50 < 200 < paper
 
 
 def brightness(element: Locator, colour: str) -> float:
@@ -178,31 +169,31 @@ def pointed(page: Page) -> list[str]:
     return [line[2:] for line in text.all_text_contents() if line.startswith("• ")]
 
 
-def test_what_is_too_wide_for_a_phone_is_reached_and_moved_by_keys(
-    browser: Browser, reports: dict[str, Path]
-) -> None:
-    with visit(browser, reports["whole"], width=PHONE) as found:
-        page = found.page
-        page.evaluate(
-            """() => {
-              window.boxes = [...document.querySelectorAll("main *")].filter((box) =>
-                box.scrollWidth > box.clientWidth && /auto|scroll/.test(getComputedStyle(box).overflowX));
-            }"""
+def test_what_is_too_wide_is_reached_and_moved_by_keys(seen: Visit) -> None:
+    page = seen.page
+    page.evaluate(
+        """() => {
+          window.boxes = [...document.querySelectorAll("main *")].filter((box) =>
+            box.scrollWidth > box.clientWidth && /auto|scroll/.test(getComputedStyle(box).overflowX));
+        }"""
+    )
+    left = set(range(page.evaluate("() => boxes.length")))
+    assert left or page.evaluate("() => innerWidth") == WIDE
+    for _ in range(60 if left else 0):
+        page.keyboard.press("Tab")
+        at, outline = page.evaluate(
+            """() => [document.activeElement].flatMap((box) =>
+              [boxes.indexOf(box), getComputedStyle(box).outlineStyle])"""
         )
-        left = set(page.evaluate("() => boxes.map((_, i) => i)"))
-        assert left
-        for _ in range(60):
-            page.keyboard.press("Tab")
-            at, outline = page.evaluate(
-                "() => [boxes.indexOf(document.activeElement), getComputedStyle(document.activeElement).outlineStyle]"
+        if at in left:
+            assert outline != "none"
+            page.keyboard.press("ArrowRight")
+            moved = (
+                "async (i) => { while (boxes[i].scrollLeft === 0) await new Promise(requestAnimationFrame) }"
             )
-            if at in left:
-                assert outline != "none"
-                page.keyboard.press("ArrowRight")
-                moved = "async (i) => { while (boxes[i].scrollLeft === 0) await new Promise(requestAnimationFrame) }"
-                page.evaluate(moved, at)
-                left.remove(at)
-        assert not left
+            page.evaluate(moved, at)
+            left.remove(at)
+    assert not left
 
 
 def test_a_phone_that_is_turned_gets_figures_for_its_width(opened: Visit) -> None:
