@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import pytest
+
 # Playwright is imported where it is needed: pytest's header asks for the browser before any test, whichever.
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -23,6 +25,16 @@ _DRAWN = """() => [...document.querySelectorAll(".plot")].every((plot) => {
   const svg = plot.querySelector("svg.main-svg")?.getBoundingClientRect();
   const marks = [...plot.querySelectorAll(".mlayer :is(path, image)")];
   return svg?.width > 0 && svg.height > 0 && marks.some((mark) => mark.getBoundingClientRect().width > 0);
+})"""
+
+
+# Pairs of texts of one figure that lie on each other.
+_OVERLAPS = """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
+  const texts = [...plot.querySelectorAll("svg text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
+  const on = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
+    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2;
+  return texts.flatMap(([a, at], i) => texts.slice(0, i).filter(([, other]) => on(at, other)).map(
+    ([b]) => `${plot.id}: ${a} on ${b}`));
 })"""
 
 
@@ -38,6 +50,11 @@ def executable() -> str | None:
     with sync_playwright() as playwright:
         own = playwright.chromium.executable_path
     return own if Path(own).exists() else None
+
+
+needs_browser = pytest.mark.skipif(
+    executable() is None, reason=f"no browser: none of {', '.join(NAMES)} is installed"
+)
 
 
 @contextmanager
@@ -102,3 +119,21 @@ def drawn(page: "Page", timeout_s: float = 20) -> float:
     milliseconds = page.evaluate(wait, 1000 * timeout_s)
     assert milliseconds is not None, f"figures not drawn after {timeout_s:g} s"
     return float(milliseconds) / 1000
+
+
+def serious(page: "Page") -> list[str]:
+    """What axe-core finds serious or critical, one line each."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['target']} {node['failureSummary']}"
+        for rule in Axe().run(page).response["violations"]
+        if rule["impact"] in {"serious", "critical"}
+        for node in rule["nodes"]
+    ]
+
+
+def overlaps(page: "Page") -> list[str]:
+    """Texts of a figure that lie on other texts of it, one line each."""
+    found: list[str] = page.evaluate(_OVERLAPS)
+    return found

@@ -7,17 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page
-from tests.browser import NAMES, Visit, executable, running, visit
+from tests.browser import Visit, needs_browser, overlaps, running, serious, visit
 
 from moe2_pl.report import FrontierRow, ReportData, write_report
 from moe2_pl.report._panel import MOE2
 
-pytestmark = [
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.skipif(executable() is None, reason=f"no browser: none of {', '.join(NAMES)} is installed"),
-]
+pytestmark = [pytest.mark.xdist_group("browser"), needs_browser]
 
 OPEN_S = 2.0
 WIDE, PHONE = 1280, 360
@@ -29,15 +25,6 @@ VIEWS = {
     "phone": ("whole", PHONE, "light", False),
     "infeasible, dark phone": ("infeasible", PHONE, "dark", False),
 }
-
-# Pairs of texts of one figure that lie on each other.
-OVERLAPS = """() => [...document.querySelectorAll(".plot")].flatMap((plot) => {
-  const texts = [...plot.querySelectorAll("svg text")].map((text) => [text.textContent, text.getBoundingClientRect()]);
-  const on = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2
-    && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2;
-  return texts.flatMap(([a, at], i) => texts.slice(0, i).filter(([, other]) => on(at, other)).map(
-    ([b]) => `${plot.id}: ${a} on ${b}`));
-})"""
 
 
 # Of this module and no longer: code of other tests may start event loops, which the running browser forbids.
@@ -92,18 +79,12 @@ def test_every_figure_fills_its_place(seen: Visit) -> None:
 
 
 def test_no_text_of_a_figure_lies_on_another(seen: Visit) -> None:
-    assert seen.page.evaluate(OVERLAPS) == []
+    assert overlaps(seen.page) == []
 
 
 def test_axe_finds_nothing_serious(seen: Visit) -> None:
-    violations = Axe().run(seen.page).response["violations"]
-    serious = [
-        f"{rule['id']} ({rule['impact']}): {node['target']} {node['failureSummary']}"
-        for rule in violations
-        if rule["impact"] in {"serious", "critical"}
-        for node in rule["nodes"]
-    ]
-    assert not serious, "\n".join(serious)
+    found = serious(seen.page)
+    assert not found, "\n".join(found)
 
 
 def test_the_page_is_no_wider_than_its_window(seen: Visit) -> None:
@@ -199,7 +180,7 @@ def test_what_is_too_wide_is_reached_and_moved_by_keys(seen: Visit) -> None:
 def test_a_phone_that_is_turned_gets_figures_for_its_width(opened: Visit) -> None:
     opened.page.set_viewport_size({"width": PHONE, "height": 740})
     opened.page.wait_for_timeout(1000)  # what redraws may wait for the window to rest
-    assert opened.page.evaluate(OVERLAPS) == []
+    assert overlaps(opened.page) == []
 
 
 def test_paper_is_light_and_has_every_section(browser: Browser, reports: dict[str, Path]) -> None:
