@@ -114,6 +114,18 @@ def brightness(element: Locator, colour: str) -> float:
     return sum(map(float, re.findall(r"[\d.]+", shown)[:3])) / 3
 
 
+def test_the_slider_is_moved_by_the_arrow_keys(opened: Visit) -> None:
+    page = opened.page
+    said = page.locator("#plot-frontier .slider-label").first
+    before = said.text_content()
+    page.locator("#plot-frontier").focus()
+    page.keyboard.press("ArrowRight")
+    after = said.text_content()
+    assert after != before
+    page.keyboard.press("ArrowLeft")
+    assert said.text_content() == before
+
+
 def test_a_mark_names_its_experts_and_the_slider_shows_another_latency(
     opened: Visit, data: ReportData
 ) -> None:

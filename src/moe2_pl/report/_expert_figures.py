@@ -8,11 +8,9 @@ import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from moe2_pl.report._data import CategoryRow, ReportData
 from moe2_pl.report._format import score
-from moe2_pl.report._panel import INFEASIBLE, INK, Panel, figure, plain
+from moe2_pl.report._panel import BLUES, INFEASIBLE, INK, Panel, figure, plain
 
 __all__ = ["experts_panel", "routing_panel"]
-
-_BLUES = [[0.0, "rgba(31,122,209,0.04)"], [1.0, "rgba(31,122,209,0.9)"]]
 
 
 def experts_panel(data: ReportData) -> Panel:
@@ -101,7 +99,7 @@ def _matrix(
         x=[plain(name) for name in columns],
         y=[plain(name) for name in rows],
         z=z,
-        colorscale=_BLUES,
+        colorscale=BLUES,
         text=text,
         texttemplate="%{text}",
         textfont={"color": INK},

@@ -11,6 +11,7 @@ from moe2_pl.report._data import FrontierRow, ReportData
 from moe2_pl.report._format import budget_text, limit, score, signed
 from moe2_pl.report._panel import (
     BEST_SINGLE,
+    BLUES,
     FAMILY_ORACLE,
     INK,
     LOOKUP,
@@ -207,8 +208,8 @@ def _map(data: ReportData) -> go.Figure:
             hovertext=[[hover(row) if row else "" for row in line] for line in rows],
             hoverinfo="text",
             texttemplate="%{z:.2f}",
-            textfont={"size": 11},
-            colorscale="Cividis",
+            textfont={"size": 11, "color": INK},
+            colorscale=BLUES,
             xgap=2,
             ygap=2,
             colorbar={"title": {"text": "score"}, "thickness": 12, "tickformat": ".2f"},

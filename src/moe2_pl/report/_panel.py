@@ -18,6 +18,7 @@ from moe2_pl.report._format import MISSING, limit, quantity, rho, score, status_
 
 __all__ = [
     "BEST_SINGLE",
+    "BLUES",
     "FAMILY_ORACLE",
     "INFEASIBLE",
     "INK",
@@ -37,6 +38,8 @@ __all__ = [
 INK = "#24292f"
 QUIET = "#8a929c"
 OVERLOAD = "#d1495b"
+# Of heat maps: the page's ink is legible on all of it, on white and on near-black.
+BLUES = [[0.0, "rgba(31,122,209,0.04)"], [1.0, "rgba(31,122,209,0.75)"]]
 INFEASIBLE = "The chosen budget is infeasible, so nothing is deployed and there is nothing to draw."
 
 

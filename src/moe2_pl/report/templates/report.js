@@ -5,6 +5,7 @@ const config = {
 };
 const root = document.documentElement;
 const schemes = matchMedia("(prefers-color-scheme: dark)");
+const phones = matchMedia("(max-width: 640px)");
 const toggle = document.getElementById("theme");
 
 // The computed value, because a custom property itself reads as the text that was written.
@@ -21,7 +22,7 @@ function draw(key, paper) {
   const spec = structuredClone(specs[key]);
   const ink = paper ? "#1f2328" : colour("--ink");
   const grid = paper ? "#e3e7eb" : colour("--grid");
-  const narrow = !paper && box.clientWidth < 600;
+  const narrow = !paper && phones.matches;
   const { layout } = spec;
   layout.font = { ...layout.font, color: ink, size: narrow ? 12 : 13 };
   for (const name of Object.keys(layout).filter((name) => /^[xy]axis/.test(name))) {
@@ -54,6 +55,21 @@ function drawAll(paper) {
   for (const key of Object.keys(specs)) draw(key, paper);
 }
 
+// Plotly's sliders cannot be reached by keys.
+function steer(box) {
+  if (!box.layout.sliders) return;
+  box.tabIndex = 0;
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", "Figure with a slider: the left and right arrow keys move it");
+  box.addEventListener("keydown", (event) => {
+    const [slider] = box.layout.sliders;
+    const at = slider.active + ({ ArrowLeft: -1, ArrowRight: 1 }[event.key] ?? 0);
+    if (at === slider.active || !slider.steps[at]) return;
+    event.preventDefault();
+    Plotly.update(box, ...slider.steps[at].args, { "sliders[0].active": at });
+  });
+}
+
 function isDark() {
   return root.dataset.theme ? root.dataset.theme === "dark" : schemes.matches;
 }
@@ -65,7 +81,10 @@ function label() {
 
 // The library comes compressed, so that the file stays small enough to send around.
 async function loadLibrary() {
-  const packed = Uint8Array.from(atob(document.getElementById("library").textContent), (c) => c.charCodeAt(0));
+  const text = atob(document.getElementById("library").textContent);
+  const packed = new Uint8Array(text.length);
+  // Uint8Array.from takes ten times as long.
+  for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
   script.textContent = await new Response(stream).text();
@@ -74,6 +93,7 @@ async function loadLibrary() {
 
 function start() {
   drawAll(false);
+  document.querySelectorAll(".plot").forEach(steer);
   label();
   toggle.hidden = false;
   toggle.addEventListener("click", () => {
@@ -85,8 +105,11 @@ function start() {
     label();
     drawAll(false);
   });
-  addEventListener("beforeprint", () => drawAll(true));
-  addEventListener("afterprint", () => drawAll(false));
+  let printing = false;
+  phones.addEventListener("change", () => printing || drawAll(false));
+  for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) {
+    addEventListener(event, () => drawAll((printing = on)));
+  }
   root.dataset.drawn = "";
 }
 
