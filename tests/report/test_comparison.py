@@ -10,6 +10,7 @@ from time import perf_counter
 
 import pytest
 from rich.console import Console
+from tests.browser import needs_browser, overlaps, running, serious, visit
 from tests.report.conftest import ENERGIES, LATENCIES, frontier_row
 
 from moe2_pl.report import (
@@ -425,3 +426,20 @@ def test_the_terminal_shows_the_best_of_many_and_the_answer(capsys: pytest.Captu
     assert "The 20 jobs with the lowest validation scores" in out
     assert out.strip().endswith("Best by validation score: objective=o39")
     assert max(map(len, out.splitlines())) <= 100
+
+
+@needs_browser
+@pytest.mark.xdist_group("browser")
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_is_drawn_silent_and_accessible_in_a_browser(tmp_path: Path, width: int) -> None:
+    sweeps = {"budgets": budgets(), "seeds": seeds({"a": [0.6, 0.61], "b": [0.62, 0.6]}), "search": search()}
+    with running() as browser:
+        for name, compared in sweeps.items():
+            path = write_comparison(compared, tmp_path / f"{name}.html")
+            with visit(browser, path, width=width, scheme="dark") as found:
+                assert found.complaints == []
+                assert found.requests == [path.as_uri()]
+                assert found.busy_s <= 2
+                assert serious(found.page) == []
+                assert overlaps(found.page) == []
+                assert found.page.evaluate("() => document.scrollingElement.scrollWidth") <= width

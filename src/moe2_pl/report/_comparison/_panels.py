@@ -44,7 +44,9 @@ def axis(title: str, values: Sequence[float]) -> dict[str, Any]:
     layout: dict[str, Any] = {"title": {"text": title}, "zeroline": False}
     known = sorted(set(values))
     if len(known) > 2 and known[0] > 0 and _off_middle(list(map(math.log, known))) < _off_middle(known):
-        steps = (1, 2, 5) if known[-1] < 300 * known[0] else (1,)
+        span = known[-1] / known[0]
+        # As many labels as a phone has room for.
+        steps = (1, 2, 5) if span < 20 else (1, 3) if span < 300 else (1,)
         ticks = [d * 10.0**e for e in range(-12, 13) for d in steps]
         ticks = [tick for tick in ticks if known[0] * 0.95 <= tick <= known[-1] * 1.05]
         # Plotly's own labels between the decades, bare digits, would be read as numbers.
