@@ -56,9 +56,7 @@ def frontier_row(budget: str, energy: float, latency: float) -> FrontierRow:
             chosen.append(name)
             idle += more
     if not chosen:
-        return FrontierRow(
-            budget, energy, latency, "infeasible", NAN, NAN, (), (), NAN, NAN, NAN, {}, "", NAN, NAN, NAN, NAN
-        )
+        return FrontierRow.empty(budget, energy, latency)
     best = max(EXPERTS[name][3] for name in chosen)
     score = best + 0.012 * (len(chosen) - 1) ** 0.8
     devices = tuple(dict.fromkeys(EXPERTS[name][0] for name in chosen))

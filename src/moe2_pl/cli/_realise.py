@@ -175,7 +175,7 @@ class HeldOut:
         """
         energy, latency = self._limits(budget)
         if not solution.experts:
-            return _infeasible_row(name, _common(energy), _common(latency), solution.status)
+            return FrontierRow.empty(name, _common(energy), _common(latency), solution.status)
         moe2 = self.under_load(routers["moe2"], solution)
         free = self.realise(routers["moe2"].rank, solution)
         prices = self.pricing.of(routers["moe2"], solution)
@@ -265,26 +265,3 @@ def half_width(values: Floats) -> float:
 def _common(limits: Floats) -> float:
     """The one limit of all categories; NaN where they differ."""
     return float(limits[0]) if (limits == limits[0]).all() else float("nan")
-
-
-def _infeasible_row(name: str, energy_j: float, latency_s: float, status: str) -> FrontierRow:
-    nan = float("nan")
-    return FrontierRow(
-        budget=name,
-        energy_budget_j=energy_j,
-        latency_budget_s=latency_s,
-        status=status,
-        planned=nan,
-        gap=nan,
-        experts=(),
-        devices=(),
-        score=nan,
-        energy_j=nan,
-        latency_s=nan,
-        utilisation={},
-        best_single="",
-        best_single_score=nan,
-        lookup_score=nan,
-        family_oracle_score=nan,
-        lookup_on_subset_score=nan,
-    )

@@ -125,32 +125,16 @@ def _job(folder: Path) -> JobRow:
 
 def _infeasible(asked: dict[str, str]) -> FrontierRow:
     """A row that holds only the limits that were asked for, NaN where they are not plain numbers."""
-    limits = []
-    for key in ("budget.energy_j", "budget.latency_s"):
-        try:
-            limits.append(float(asked.get(key, "nan")))
-        except ValueError:
-            limits.append(math.nan)
-    none = math.nan
-    return FrontierRow(
-        budget="chosen",
-        energy_budget_j=limits[0],
-        latency_budget_s=limits[1],
-        status="infeasible",
-        planned=none,
-        gap=none,
-        experts=(),
-        devices=(),
-        score=none,
-        energy_j=none,
-        latency_s=none,
-        utilisation={},
-        best_single="",
-        best_single_score=none,
-        lookup_score=none,
-        family_oracle_score=none,
-        lookup_on_subset_score=none,
+    return FrontierRow.empty(
+        "chosen", _number(asked.get("budget.energy_j", "")), _number(asked.get("budget.latency_s", ""))
     )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 class SweepSummary(Callback):

@@ -97,6 +97,32 @@ class FrontierRow:
     load_loss: float = 0.0
     latency_range_s: tuple[float, float] = (float("nan"), float("nan"))
 
+    @classmethod
+    def empty(
+        cls, budget: str, energy_budget_j: float, latency_budget_s: float, status: str = "infeasible"
+    ) -> "FrontierRow":
+        """The row of a budget for which there is no subset: its limits, and NaN for every figure."""
+        none = float("nan")
+        return cls(
+            budget=budget,
+            energy_budget_j=energy_budget_j,
+            latency_budget_s=latency_budget_s,
+            status=status,
+            planned=none,
+            gap=none,
+            experts=(),
+            devices=(),
+            score=none,
+            energy_j=none,
+            latency_s=none,
+            utilisation={},
+            best_single="",
+            best_single_score=none,
+            lookup_score=none,
+            family_oracle_score=none,
+            lookup_on_subset_score=none,
+        )
+
     @property
     def feasible(self) -> bool:
         """Whether some subset meets the budget."""
