@@ -22,10 +22,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from moe2_pl.cli._evaluation import Setting, prepare, report_data
-from moe2_pl.cli._load import Pricing
-from moe2_pl.cli._realise import HeldOut
 from moe2_pl.cli._schema import register_schema
+from moe2_pl.cli.evaluation import Setting, prepare, report_data
+from moe2_pl.cli.evaluation._load import Pricing
+from moe2_pl.cli.evaluation._realise import HeldOut
 from moe2_pl.gate import GatingModule, fit_gate
 from moe2_pl.outputs import ExpertOutputsDataModule
 from moe2_pl.pool import ExpertPool

@@ -26,8 +26,8 @@ from torch import nn
 from torch.nn import functional
 
 from main_job import configuration, fit, held_out
-from moe2_pl.cli._evaluation import Setting, prepare
-from moe2_pl.cli._planning import Router
+from moe2_pl.cli.evaluation import Setting, prepare
+from moe2_pl.cli.evaluation._planning import Router
 from moe2_pl.gate import GatingModule, expected_calibration_error
 from moe2_pl.outputs import ExpertOutputsDataModule
 from moe2_pl.pool import ExpertPool

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moe2_pl.cli._budgets import configured_budget
+from moe2_pl.cli.evaluation._budgets import configured_budget
 from moe2_pl.errors import ConfigError
 from moe2_pl.selection import Budget
 

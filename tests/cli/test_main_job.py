@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from tests.cli.conftest import ROOT, MainJob, script
 from tests.wandb_files import config_keys, logged_keys
 
-from moe2_pl.cli._evaluation import prepare, report_data
 from moe2_pl.cli._schema import register_schema
+from moe2_pl.cli.evaluation import prepare, report_data
 from moe2_pl.gate import load_gate
 from moe2_pl.outputs import ExpertOutputsDataModule
 from moe2_pl.pool import ExpertPool

@@ -19,10 +19,9 @@ def evaluate(config: DictConfig) -> None:
     Raises:
         MoE2Error: a checkpoint, pool or budget that cannot be used.
     """
-    from moe2_pl.cli._certificate import certificate_options
-    from moe2_pl.cli._evaluation import prepare, report_data
     from moe2_pl.cli._multirun import in_multirun, write_job
     from moe2_pl.cli._outputs import job_figures, write_results
+    from moe2_pl.cli.evaluation import certificate_options, prepare, report_data
     from moe2_pl.gate import load_gate
     from moe2_pl.outputs import ExpertOutputsDataModule
     from moe2_pl.pool import ExpertPool

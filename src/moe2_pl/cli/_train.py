@@ -50,12 +50,11 @@ def train(config: DictConfig) -> float | None:
     from hydra.utils import instantiate
     from lightning.pytorch.loggers import WandbLogger
 
-    from moe2_pl.cli._certificate import certificate_options
     from moe2_pl.cli._data import configured_plan, data_module
-    from moe2_pl.cli._evaluation import prepare, report_data
     from moe2_pl.cli._gate_store import gate_address, gate_store
     from moe2_pl.cli._multirun import in_multirun, write_job
     from moe2_pl.cli._outputs import job_figures, write_results
+    from moe2_pl.cli.evaluation import certificate_options, prepare, report_data
     from moe2_pl.gate import load_gate
     from moe2_pl.outputs import plan_status
     from moe2_pl.pool import ExpertPool

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from moe2_pl.cli._console import watched
-from moe2_pl.cli._planning import Router
+from moe2_pl.cli.evaluation._planning import Router
 from moe2_pl.report import StepRow
 from moe2_pl.selection import Budget, Progress, Solution, next_step, sweep
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from moe2_pl.cli._planning import Router
-from moe2_pl.cli._realise import HeldOut, Realised, best_single
+from moe2_pl.cli.evaluation._planning import Router
+from moe2_pl.cli.evaluation._realise import HeldOut, Realised, best_single
 from moe2_pl.report import BaselineRow
 from moe2_pl.selection import Budget, Solution, sweep
 

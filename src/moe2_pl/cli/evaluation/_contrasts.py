@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from moe2_pl.cli._budgets import UNLIMITED
-from moe2_pl.cli._planning import Router
-from moe2_pl.cli._realise import HeldOut, Realised, best_single, half_width
+from moe2_pl.cli.evaluation._budgets import UNLIMITED
+from moe2_pl.cli.evaluation._planning import Router
+from moe2_pl.cli.evaluation._realise import HeldOut, Realised, best_single, half_width
 from moe2_pl.report import ContrastRow
 from moe2_pl.selection import Budget, Solution
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moe2_pl.cli._baselines import baseline_rows
-from moe2_pl.cli._budgets import UNLIMITED
-from moe2_pl.cli._contrasts import contrast_rows
-from moe2_pl.cli._load import load_curve
-from moe2_pl.cli._planning import Router
-from moe2_pl.cli._realise import HeldOut
+from moe2_pl.cli.evaluation._baselines import baseline_rows
+from moe2_pl.cli.evaluation._budgets import UNLIMITED
+from moe2_pl.cli.evaluation._contrasts import contrast_rows
+from moe2_pl.cli.evaluation._load import load_curve
+from moe2_pl.cli.evaluation._planning import Router
+from moe2_pl.cli.evaluation._realise import HeldOut
 from moe2_pl.report import BaselineRow, ContrastRow, FrontierRow, LoadRow
 from moe2_pl.selection import Budget, Solution
 

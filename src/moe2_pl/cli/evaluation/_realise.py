@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moe2_pl.cli._load import Pricing
-from moe2_pl.cli._planning import Planner, Router
+from moe2_pl.cli.evaluation._load import Pricing
+from moe2_pl.cli.evaluation._planning import Planner, Router
 from moe2_pl.gate import route
 from moe2_pl.pool import Costs, utilisation
 from moe2_pl.report import CategoryRow, FrontierRow

@@ -1,0 +1,63 @@
+"""What the figures of a run rest on: hashes, seeds and versions, and sentences that must stand beside them."""
+
+import platform
+from importlib.metadata import version
+
+from moe2_pl.cli.evaluation._setting import Setting
+from moe2_pl.gate import GatingModule
+from moe2_pl.pool import ExpertPool
+
+__all__ = ["notes", "provenance"]
+
+
+def provenance(setting: Setting, gate: GatingModule) -> dict[str, str]:
+    """What was read and what was made of it, for the report."""
+    source = setting.outputs.provenance
+    split = setting.data.split
+    beside = "" if gate.fitted is None else f" and {gate.fitted.name}"
+    return {
+        "outputs": f"{setting.data.hparams['outputs']}, SHA-256 {setting.data.outputs.fingerprint()[:16]}",
+        "source": f"{source.get('source', 'not recorded')} {str(source.get('commit', ''))[:12]}".strip(),
+        "licence": str(source.get("licence", "not recorded")),
+        "pool": f"{setting.pool.name}, SHA-256 {setting.pool.fingerprint()[:16]}",
+        "split": f"{setting.data.hparams['split']}, seed {setting.data.hparams['split_seed']}: {len(split.train)} "
+        f"training, {len(split.validation)} validation, {len(split.test)} held-out queries",
+        "gate": f"{gate.hparams['network']['name']}{beside}, objective {gate.objective.name}, "
+        f"encoder {gate.spec.encoder}, category {setting.data.hparams['category']}",
+        "gate trained for": ", ".join(f"{k} {v[:16]}" for k, v in gate.hparams["trained_for"].items()),
+        "versions": ", ".join(f"{p} {version(p)}" for p in ("moe2-pl", "torch", "lightning", "numpy")),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+    }
+
+
+def notes(setting: Setting) -> tuple[str, ...]:
+    """Assumptions behind the figures."""
+    said = [
+        "Budgets limit the mean of a category's queries, not a single query.",
+        "Planned values come from validation queries; scores are realised on held-out queries that neither "
+        "training nor planning read.",
+    ]
+    if setting.outputs.output_tokens is None:
+        said.append("Answer lengths are assumed per task family (expert_pool.output_tokens), not measured.")
+    for model, count in setting.outputs.provenance.get("too_long", {}).items():
+        said.append(
+            f"{count} of {len(setting.outputs.id)} questions are too long for {model}; they count as answered wrongly."
+        )
+    labels = sorted(set(setting.costs.label))
+    said.append(f"Latency and energy are {' and '.join(labels)}.")
+    if "modelled" in labels:
+        said.append(_speed_note(setting.pool))
+    return tuple(said)
+
+
+def _speed_note(pool: ExpertPool) -> str:
+    compared = {d.name: d.speed_error for d in pool.devices if d.speed_error is not None}
+    parts = [
+        f"{error:.0%} of the model's for {', '.join(name for name, e in compared.items() if e == error)}"
+        for error in sorted(set(compared.values()))
+    ]
+    others = [d.name for d in pool.devices if d.name not in compared]
+    text = f"Nine in ten published speeds lie within {'; '.join(parts)}." if parts else ""
+    if others:
+        text += f" For {', '.join(others)} the model was not compared with published speeds."
+    return text.strip()

@@ -1,0 +1,90 @@
+"""Held-out figures of every router and of every expert alone."""
+
+from collections.abc import Iterator, Mapping
+
+from moe2_pl.cli.evaluation._budgets import PRESETS, UNLIMITED
+from moe2_pl.cli.evaluation._planning import Router
+from moe2_pl.cli.evaluation._realise import HeldOut, Realised, best_single
+from moe2_pl.cli.evaluation._setting import Setting
+from moe2_pl.gate import GatingModule
+from moe2_pl.report import SummaryRow
+from moe2_pl.selection import Solution
+
+__all__ = ["calibration", "expert_scores", "summary_rows"]
+
+
+def summary_rows(
+    setting: Setting,
+    held_out: HeldOut,
+    routers: Mapping[str, Router],
+    solutions: Mapping[str, list[Solution]],
+    names: list[str],
+) -> Iterator[SummaryRow]:
+    """The closing table: baselines and MoE² under each budget, then what the full pool could reach."""
+
+    def row(name: str, got: Realised, experts: tuple[str, ...]) -> SummaryRow:
+        return SummaryRow(
+            name,
+            float(got.score.mean()),
+            float(got.energy_j.mean()),
+            float(got.latency_s.mean()),
+            float(got.utilisation.max()),
+            experts,
+        )
+
+    for budget_name in dict.fromkeys((*PRESETS, setting.chosen)):
+        if budget_name == UNLIMITED:
+            continue
+        i = names.index(budget_name)
+        single = best_single(setting.baselines["lookup"].problem, setting.budgets[budget_name])
+        if single is not None:
+            yield row(f"best single, {budget_name}", held_out.single(single), (setting.pool.names[single],))
+        for key, label in (("lookup", "lookup"), ("moe2", "MoE²")):
+            found = solutions[key][i]
+            if found.experts:
+                yield row(f"{label}, {budget_name}", held_out.under_load(routers[key], found), found.experts)
+    for key, label in (("lookup", "lookup"), ("moe2", "MoE²"), ("family_oracle", "family oracle")):
+        if key in routers:
+            yield row(f"{label}, full pool", held_out.everything(routers[key].rank), ("all",))
+    yield row("oracle, full pool", held_out.everything(held_out.score), ("all",))
+    together = held_out.ensemble()
+    if together is not None:
+        yield row("uniform ensemble, all answer", together, ("all",))
+
+
+def expert_scores(setting: Setting, held_out: HeldOut) -> dict[str, dict[str, float]]:
+    """Expert or model → category → its mean held-out score; a category without held-out queries is left out."""
+    means = {
+        category: held_out.score[held_out.category == c].mean(axis=0)
+        for c, category in enumerate(held_out.planner.categories)
+        if (held_out.category == c).any()
+    }
+    return {
+        name: {category: float(mean[column]) for category, mean in means.items()}
+        for name, column in _distinct(setting).items()
+    }
+
+
+def calibration(
+    setting: Setting, gate: GatingModule, held_out: HeldOut, router: Router
+) -> dict[str, tuple[float, float]]:
+    if not gate.objective.independent:
+        return {}
+    predicted, realised = router.rank.mean(0), held_out.score.mean(0)
+    return {
+        name: (float(predicted[column]), float(realised[column]))
+        for name, column in _distinct(setting).items()
+    }
+
+
+def _distinct(setting: Setting) -> dict[str, int]:
+    """Expert, or model where it has several placements → a column [N] of it.
+
+    One for each model: the gate knows no placements, and what one loses by its precision is assumed.
+    """
+    models = [expert.model_id for expert in setting.pool.experts]
+    return {
+        name if models.count(model) == 1 else model: column
+        for column, (name, model) in enumerate(zip(setting.pool.names, models, strict=True))
+        if models.index(model) == column
+    }
