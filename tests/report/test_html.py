@@ -13,8 +13,8 @@ from time import perf_counter
 import pytest
 
 from moe2_pl.report import FrontierRow, ReportData, write_report
-from moe2_pl.report._answer import claims
-from moe2_pl.report._html import panels
+from moe2_pl.report._run_report._answer import claims
+from moe2_pl.report._run_report._html import panels
 
 
 def page(data: ReportData, folder: Path) -> tuple[str, dict[str, dict]]:

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
         write_frontier_by_category,
     )
     from moe2_pl.report._files import replacing
-    from moe2_pl.report._html import write_report
     from moe2_pl.report._precompute import print_fills, print_status
+    from moe2_pl.report._run_report._html import write_report
     from moe2_pl.report._terminal import print_summary
-    from moe2_pl.report._wandb import finish_wandb, log_to_wandb, wandb_axes
+    from moe2_pl.report._wandb._log import finish_wandb, log_to_wandb, wandb_axes
 
 __all__ = [
     "BaselineRow",
@@ -65,21 +65,21 @@ __all__ = [
 ]
 
 _HOME = {
-    "finish_wandb": "_wandb",
-    "log_to_wandb": "_wandb",
+    "finish_wandb": "_wandb._log",
+    "log_to_wandb": "_wandb._log",
     "print_comparison": "_comparison._terminal",
     "print_fills": "_precompute",
     "print_status": "_precompute",
     "print_summary": "_terminal",
     "read_frontier": "_csv",
     "replacing": "_files",
-    "wandb_axes": "_wandb",
+    "wandb_axes": "_wandb._log",
     "write_baselines": "_csv",
     "write_certificate": "_csv",
     "write_comparison": "_comparison._html",
     "write_frontier": "_csv",
     "write_frontier_by_category": "_csv",
-    "write_report": "_html",
+    "write_report": "_run_report._html",
 }
 
 

@@ -20,7 +20,7 @@ from moe2_pl.report._format import (
     status_text,
     step_text,
 )
-from moe2_pl.report._view import unbudgeted
+from moe2_pl.report._run_report._view import unbudgeted
 
 __all__ = ["print_summary"]
 

@@ -2,21 +2,22 @@
 
 from pathlib import Path
 
-from moe2_pl.report import _format, _view
-from moe2_pl.report._answer import claims
-from moe2_pl.report._baselines_figure import baselines_panel
-from moe2_pl.report._certificate_figure import certificate_panel
+from moe2_pl.report import _format
 from moe2_pl.report._data import ReportData
-from moe2_pl.report._deployment_figures import (
+from moe2_pl.report._page import write_page
+from moe2_pl.report._panel import Panel
+from moe2_pl.report._run_report import _view
+from moe2_pl.report._run_report._answer import claims
+from moe2_pl.report._run_report._baselines_figure import baselines_panel
+from moe2_pl.report._run_report._certificate_figure import certificate_panel
+from moe2_pl.report._run_report._deployment_figures import (
     calibration_panel,
     category_panel,
     load_panel,
     utilisation_panel,
 )
-from moe2_pl.report._expert_figures import experts_panel, routing_panel
-from moe2_pl.report._frontier_figures import frontier_panel, map_panel
-from moe2_pl.report._page import write_page
-from moe2_pl.report._panel import Panel
+from moe2_pl.report._run_report._expert_figures import experts_panel, routing_panel
+from moe2_pl.report._run_report._frontier_figures import frontier_panel, map_panel
 
 __all__ = ["panels", "write_report"]
 

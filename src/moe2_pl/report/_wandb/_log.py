@@ -14,10 +14,10 @@ from typing import Any
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from moe2_pl.report._data import FrontierRow, ReportData
-from moe2_pl.report._html import panels
-from moe2_pl.report._routing_flow import routing_flow
-from moe2_pl.report._wandb_artifacts import GateSource, log_artifacts
-from moe2_pl.report._wandb_tables import tables
+from moe2_pl.report._run_report._html import panels
+from moe2_pl.report._wandb._artifacts import GateSource, log_artifacts
+from moe2_pl.report._wandb._routing_flow import routing_flow
+from moe2_pl.report._wandb._tables import tables
 
 __all__ = ["finish_wandb", "log_to_wandb", "wandb_axes"]
 

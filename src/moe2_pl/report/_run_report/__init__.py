@@ -1,0 +1,1 @@
+"""``report.html``: its answer, its figures, its tables."""

@@ -1,0 +1,1 @@
+"""What a run leaves in Weights & Biases: figures, tables, charts, artifacts."""
