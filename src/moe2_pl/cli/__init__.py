@@ -4,6 +4,7 @@ from moe2_pl.cli._evaluate import evaluate
 from moe2_pl.cli._logging import wandb_logger
 from moe2_pl.cli._main import run
 from moe2_pl.cli._multirun import SweepSummary
+from moe2_pl.cli._ray_cluster import RayCluster
 from moe2_pl.cli._train import train
 
-__all__ = ["SweepSummary", "evaluate", "run", "train", "wandb_logger"]
+__all__ = ["RayCluster", "SweepSummary", "evaluate", "run", "train", "wandb_logger"]
