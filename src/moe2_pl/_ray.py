@@ -7,6 +7,7 @@ import logging
 import socket
 from contextlib import redirect_stdout
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 from moe2_pl.errors import ConfigError
 
@@ -33,10 +34,11 @@ def connect_ray(
     if ray.is_initialized():
         return ray, False
     _called_on(address_key, address)
+    quiet = {"include_dashboard": False, "logging_level": logging.ERROR}
     try:
-        ray.init(
-            **{"address": address, "include_dashboard": False, "logging_level": logging.ERROR, **settings}
-        )
+        with catch_warnings():
+            simplefilter("ignore", FutureWarning)  # advice of Ray's on its environment variables
+            ray.init(address=address, **{**quiet, **settings})
     except (ConnectionError, ValueError, RuntimeError) as error:
         # The end of what lies behind says why: nobody there, or a token that the cluster wants.
         why = (

@@ -170,7 +170,7 @@ def _callbacks(config: DictConfig) -> list[Any]:
     from hydra.utils import instantiate
     from lightning.pytorch.callbacks import ProgressBar
 
-    callbacks = list(instantiate(config.callbacks).values())
+    callbacks = [c for c in instantiate(config.callbacks).values() if c is not None]
     if sys.stderr.isatty():
         return callbacks
     config.trainer.enable_progress_bar = False
