@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from moe2_pl._ray import connect_ray
-from moe2_pl.errors import ConfigError
+from moe2_pl.cli._ray_cluster import ray_errors_told
+from moe2_pl.errors import ConfigError, MoE2Error
 
 
 def test_where_ray_is_not_installed_the_line_says_what_asks_for_it_and_how_to_install_it(monkeypatch):
@@ -39,3 +40,13 @@ def test_where_nobody_answers_at_the_address_the_line_comes_at_once(monkeypatch)
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(ConfigError, match=rf"^precompute.address '{address}': no Ray cluster answers"):
             connect_ray("precompute=ray", "precompute.address", address)
+
+
+def test_a_job_that_the_cluster_loses_is_one_line_and_other_errors_pass(monkeypatch):
+    lost = type("WorkerCrashedError", (Exception,), {})
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(exceptions=SimpleNamespace(RayError=lost)))
+    line = r"^the Ray cluster has lost a job: the worker died; see its log$"
+    with pytest.raises(MoE2Error, match=line), ray_errors_told():
+        raise lost("the worker died;\n  see its log")
+    with pytest.raises(KeyError), ray_errors_told():
+        raise KeyError("another")
