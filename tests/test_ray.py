@@ -6,9 +6,10 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from omegaconf import OmegaConf
 
 from moe2_pl._ray import connect_ray
-from moe2_pl.cli._ray_cluster import ray_errors_told
+from moe2_pl.cli._ray_cluster import RayCluster, ray_errors_told
 from moe2_pl.errors import ConfigError, MoE2Error
 
 
@@ -50,3 +51,15 @@ def test_a_job_that_the_cluster_loses_is_one_line_and_other_errors_pass(monkeypa
         raise lost("the worker died;\n  see its log")
     with pytest.raises(KeyError), ray_errors_told():
         raise KeyError("another")
+
+
+def test_a_client_of_a_cluster_is_refused_since_its_jobs_would_write_elsewhere(monkeypatch):
+    launcher = {
+        "_target_": "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher",
+        "ray": {"init": {"address": None}},
+    }
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(SystemExit, match=r"^error: hydra/launcher=ray takes no ray:// address"):
+        RayCluster().on_multirun_start(OmegaConf.create({"hydra": {"launcher": launcher}}))
+    monkeypatch.setitem(sys.modules, "ray", None)
+    RayCluster().on_multirun_start(OmegaConf.create({"hydra": {"launcher": {"_target_": "another"}}}))

@@ -39,7 +39,7 @@ def connect_ray(
         with catch_warnings():
             simplefilter("ignore", FutureWarning)  # advice of Ray's on its environment variables
             ray.init(address=address, **{**quiet, **settings})
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
         # The end of what lies behind says why: nobody there, or a token that the cluster wants.
         why = (
             [line for line in str(error.__cause__ or error).splitlines() if line.strip()] or [repr(error)]

@@ -6,7 +6,7 @@ folder where such a cluster was started, so that their files would be there.
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from moe2_pl.errors import ConfigError, MoE2Error
 __all__ = ["RayCluster", "ray_errors_told"]
 
 _LAUNCHER = "hydra_plugins.hydra_ray_launcher.ray_launcher.RayLauncher"
+# Environment variable of a worker: where the sweep was started.
+_FOLDER = "MOE2_PL_SWEEP_STARTED_IN"
 
 
 class RayCluster(Callback):
@@ -30,25 +32,31 @@ class RayCluster(Callback):
         if config.hydra.launcher.get("_target_") != _LAUNCHER:
             return
         settings: Any = OmegaConf.to_container(config.hydra.launcher.ray.init, resolve=True)
-        environment = {"worker_process_setup_hook": _entering(Path.cwd()), **settings.pop("runtime_env", {})}
+        there = settings.pop("runtime_env", None) or {}
+        there["env_vars"] = {_FOLDER: str(Path.cwd()), **there.get("env_vars", {})}
+        there.setdefault("worker_process_setup_hook", f"{__name__}.{enter_folder.__name__}")
         address = settings.pop("address", None)
         try:
+            if (address or os.environ.get("RAY_ADDRESS", "")).startswith("ray://"):
+                # Its workers would stay in the folder of the cluster, since no hook is called for a client.
+                raise ConfigError(
+                    "hydra/launcher=ray takes no ray:// address: start the sweep on a machine of the cluster, with "
+                    "hydra.launcher.ray.init.address=HOST:6379"
+                )
             connect_ray(
-                *("hydra/launcher=ray", "hydra.launcher.ray.init.address", address),
-                **{"runtime_env": environment, **settings},
+                "hydra/launcher=ray",
+                "hydra.launcher.ray.init.address",
+                address,
+                **{"runtime_env": there, **settings},
             )
         except ConfigError as error:
             # Of what a callback raises Hydra makes a warning; this passes.
             sys.exit(f"error: {error}")
 
 
-def _entering(folder: Path) -> Callable[[], None]:
-    """What each worker does first; a function within one, for workers get its code, not its name."""
-
-    def enter() -> None:
-        os.chdir(folder)
-
-    return enter
+def enter_folder() -> None:
+    """What each worker does first; a cluster is told its name, and imports it there."""
+    os.chdir(os.environ[_FOLDER])
 
 
 @contextmanager
