@@ -70,9 +70,10 @@ $(VENV)/.dev: $(VENV)/.core
 	$(PIP) --no-deps $(POCKET)
 	@touch $@
 
-# Compiles llama.cpp, some three minutes.
+# Compiles llama.cpp, some three minutes. The launcher comes without its requirements: docs/how-to/sweeps.md says why.
 $(VENV)/.slow: $(VENV)/.dev
 	$(PIP) -e '.[slow]'
+	$(PIP) --no-deps hydra-ray-launcher
 	@touch $@
 
 clean:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -118,6 +119,13 @@ def test_a_checkpoint_with_extra_models_serves_a_smaller_pool(main_job, tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert "chatqa-70b" not in (tmp_path / "frontier.csv").read_text()
+
+
+@pytest.mark.skipif(find_spec("hydra_plugins.hydra_ray_launcher") is not None, reason="it is installed")
+def test_a_launcher_that_is_not_installed_says_how_to_install_it(call):
+    said = call("train", "hydra/launcher=ray")
+    assert "hydra/launcher=ray is not installed: pip install" in said
+    assert "pip install --no-deps hydra-ray-launcher" in said
 
 
 def test_no_checkpoint_and_a_pickle_are_refused(call, tmp_path):

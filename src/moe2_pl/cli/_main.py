@@ -18,6 +18,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from yaml import YAMLError
 
 from moe2_pl.cli._multirun import end_job, forget_job, in_multirun, job_name, write_error, write_job
+from moe2_pl.cli._ray_cluster import ray_errors_told
 from moe2_pl.cli._schema import register_schema
 from moe2_pl.cli._sweep_end import SweepSummary
 from moe2_pl.errors import InfeasibleBudgetError, MoE2Error, UnknownNameError, closest
@@ -25,6 +26,15 @@ from moe2_pl.errors import InfeasibleBudgetError, MoE2Error, UnknownNameError, c
 __all__ = ["run"]
 
 log = logging.getLogger(__name__)
+
+# Choices that exist once their package is installed.
+_SWEEP = "pip install 'moe2-pl[sweep]'"
+_PLUGINS = {
+    ("hydra/launcher", "ray"): "pip install 'moe2-pl[ray]' && pip install --no-deps hydra-ray-launcher",
+    ("hydra/launcher", "submitit_local"): _SWEEP,
+    ("hydra/launcher", "submitit_slurm"): _SWEEP,
+    ("hydra/sweeper", "optuna"): _SWEEP,
+}
 
 
 def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]) -> None:
@@ -50,7 +60,7 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
                 _keep(error)
                 raise
 
-    with _expected_errors(verbose), SweepSummary.merged_at_the_end(), _raising_hydra():
+    with _expected_errors(verbose), SweepSummary.merged_at_the_end(), ray_errors_told(), _raising_hydra():
         hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(guarded)()
 
 
@@ -118,6 +128,8 @@ def _one_line(error: BaseException) -> str:
     cause = error.__cause__
     if isinstance(error, MissingConfigException):
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
+        if (group, name) in _PLUGINS:
+            return f"{group}={name} is not installed: {_PLUGINS[group, name]}"
         if group and error.options:
             return str(UnknownNameError(group.split("@")[0], name, error.options))
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):

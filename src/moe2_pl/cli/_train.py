@@ -188,7 +188,8 @@ def _callbacks(config: DictConfig) -> list[Any]:
 
     from moe2_pl.cli._epoch_lines import EpochLines
 
-    callbacks = [*instantiate(config.callbacks).values(), EpochLines()]
+    callbacks = [c for c in instantiate(config.callbacks).values() if c is not None]
+    callbacks.append(EpochLines())
     if somebody_watches():
         return callbacks
     config.trainer.enable_progress_bar = False

@@ -4,12 +4,12 @@ Workers hold models and answer; they write nothing. The process that filled the 
 that machines need no disk in common.
 """
 
-import logging
 from collections.abc import Mapping
 from queue import Queue
 from types import TracebackType
 from typing import Any
 
+from moe2_pl._ray import connect_ray
 from moe2_pl.errors import ConfigError, MoE2Error
 from moe2_pl.experts import Backend, Meter, Record, ask, open_backend
 from moe2_pl.outputs._plan import OutputPlan
@@ -36,25 +36,13 @@ class RayWorkers:
     def __init__(
         self, address: str | None = None, workers: int | None = None, cpus: float = 1.0, gpus: float = 0.0
     ) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise ConfigError(f"precompute=ray needs Ray: pip install 'moe2-pl[ray]' ({error})") from error
         if cpus <= 0 or gpus < 0:
             raise ConfigError(
                 f"precompute.cpus_per_worker is {cpus} and gpus_per_worker {gpus}; need CPUs > 0 and GPUs ≥ 0"
             )
-        self._ray: Any = ray
-        self._ours = not ray.is_initialized()
-        if self._ours:
-            try:
-                ray.init(
-                    address=address, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False
-                )
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise ConfigError(
-                    f"precompute.address '{address}': no Ray cluster answers ({str(error).splitlines()[0]})"
-                ) from error
+        self._ray, self._ours = connect_ray(
+            "precompute=ray", "precompute.address", address, log_to_driver=False
+        )
         has = self._ray.cluster_resources()
         room = int(has.get("CPU", 0) // cpus) if not gpus else int(has.get("GPU", 0) // gpus)
         if room < 1:
@@ -64,9 +52,9 @@ class RayWorkers:
                 f"{cpus:g} and {gpus:g}"
             )
         self.parallel = room if workers is None else min(workers, room)
-        remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=_RETRIES)(
-            _Worker
-        )
+        remote: Any = self._ray.remote(
+            num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=_RETRIES
+        )(_Worker)
         self._actors: list[Any] = [remote.remote(max(1, int(cpus))) for _ in range(self.parallel)]
         self._free: Queue[Any] = Queue()
         for actor in self._actors:
