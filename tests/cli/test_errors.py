@@ -22,6 +22,7 @@ MISTAKES = {
     "trainer.max_epochs=abc": "trainer.max_epochs: Value 'abc'",
     "budgt=tight": "budgt",
     "seed=one": "seed: Value 'one'",
+    "seed=0,1": "several runs need -m",
     "stages=fit": "stages must be a list, even of one: stages=[…]",
     "stages=[fi]": "unknown stage 'fi': did you mean 'fit'?",
     "stages=[evaluate]": "give checkpoint=",

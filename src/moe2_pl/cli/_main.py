@@ -147,6 +147,8 @@ def _one_line(error: BaseException) -> str:
     if isinstance(cause, MoE2Error):
         return str(cause)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith("Ambiguous value for argument"):
+        return f"{lines[0]}: several runs need -m, and a list its brackets, key=[…]"
     return "; ".join(lines[:2])
 
 

@@ -177,6 +177,10 @@ def _fit(
     if not trainer.is_global_zero:
         return None
     checkpoint = str(trainer.checkpoint_callback.best_model_path)
+    if not checkpoint:
+        raise ConfigError(
+            f"training has left no checkpoint: trainer.max_epochs is {config.trainer.max_epochs}; need at least 1"
+        )
     log.info("fitted the gate in %.1f s → %s", time.perf_counter() - started, checkpoint)
     return checkpoint
 

@@ -231,17 +231,18 @@ def load_text(data: ReportData) -> str:
 
 def step_text(step: StepRow, data: ReportData) -> str:
     """What the next step of one limit would take and buy."""
-    if step.limit == "energy_j":
-        more = f"{quantity(step.more, 'J')} more a query ({quantity(step.more * data.queries_per_s, 'W')})"
-    else:
-        more = f"{quantity(step.more, 's')} more a query"
+    # Of the limit, not of what is used: the present subset may leave some of its own.
+    what, unit = ("An energy limit", "J") if step.limit == "energy_j" else ("A latency limit", "s")
     joins = [name for name in step.experts if name not in data.chosen.experts]
     leaves = [name for name in data.chosen.experts if name not in step.experts]
     if joins:
         how = f"with {', '.join(joins)}" + (f" instead of {', '.join(leaves)}" if leaves else "")
     else:
         how = f"without {', '.join(leaves)}" if leaves else "with the same experts, used for more categories"
-    return f"{more} would buy {signed(step.gain)} of planned score, {how}."
+    text = f"{what} {quantity(step.more, unit)} a query higher would buy {signed(step.gain)} of planned score, {how}."
+    if data.planned_unit == "score" and step.gain < data.chosen.score_half_width:
+        text += f" Held-out scores are known to ± {score(data.chosen.score_half_width)}: it may not show."
+    return text
 
 
 def listing(names: Iterable[str]) -> str:

@@ -81,7 +81,8 @@ def _preservation(data: ReportData) -> Claim:
     own = next((row for row in found.rows if set(row.experts) == set(data.chosen.experts)), None)
     if own is None:
         regret, low, high = found.mean_regret, found.mean_low, found.mean_high
-        where = f"{len(found.rows)} measured subsets (this one is not among them)"
+        many = "1 measured subset" if len(found.rows) == 1 else f"{len(found.rows)} measured subsets"
+        where = f"{many} (this deployment's own is not among them)"
     else:
         regret, low, high = own.regret, own.low, own.high
         where = "these experts alone"
