@@ -1,7 +1,10 @@
 """One real run of the main job, shared by the tests that look at what it left behind."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +42,37 @@ def script(name: str, *overrides: str) -> subprocess.CompletedProcess[str]:
         timeout=300,
         check=False,
     )
+
+
+def started(folder: Path, *overrides: str, **environment: str) -> subprocess.Popen[str]:
+    """``train.py`` in ``folder``, as the head of a process group that Ctrl-C can be sent to."""
+    folder.mkdir(exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *overrides],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def interrupted_once(
+    running: subprocess.Popen[str], ready: Callable[[], bool], within_s: float, ends_in_s: float = 60
+) -> tuple[str, str]:
+    """What a run says on standard output and error if Ctrl-C comes once it is ``ready``; its status is 130."""
+    until = time.monotonic() + within_s
+    while not ready():
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGINT)
+    said, wrong = running.communicate(timeout=ends_in_s)
+    assert running.returncode == 130, wrong
+    assert "interrupted" in wrong
+    return said, wrong
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,12 @@
 
 import csv
 import json
-import os
 import re
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import ROOT, script
+from tests.cli.conftest import interrupted_once, script, started
 from tests.report.conftest import frontier_row
 
 from moe2_pl.cli import SweepSummary, _sweep_end
@@ -130,26 +126,12 @@ def test_a_job_that_fails_is_named_and_the_others_end(tmp_path):
 def test_an_interrupted_sweep_keeps_the_jobs_that_ended(tmp_path):
     sweep = tmp_path / "sweep"
     seeds = ",".join(map(str, range(20)))
-    running = subprocess.Popen(
-        [
-            *(sys.executable, str(ROOT / "train.py"), "-m", f"seed={seeds}", "hydra.launcher.n_jobs=1"),
-            *(*SMALL, "certificate=off", f"hydra.sweep.dir={sweep}"),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    running = started(
+        tmp_path,
+        *("-m", f"seed={seeds}", "hydra.launcher.n_jobs=1", *SMALL),
+        *("certificate=off", f"hydra.sweep.dir={sweep}"),
     )
-    until = time.monotonic() + 120
-    while not (sweep / "1" / "job.json").exists():
-        assert running.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    os.killpg(running.pid, signal.SIGINT)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == 130, said
-    assert "interrupted" in said
+    interrupted_once(running, (sweep / "1" / "job.json").exists, 120)
     found = rows(sweep)
     assert 2 <= len(found) < 20
     assert all(json.loads((sweep / row["job"] / "job.json").read_text())["gate_address"] for row in found)

@@ -44,7 +44,7 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
     tracebacks instead. ``-v`` (``--verbose``) shows this package's debugging lines.
     """
     register_schema()
-    # -v, as Hydra calls it, which keeps that letter for nothing: our own lines, not those of every library.
+    # -v in Hydra's words, which has no such flag: our own lines, not those of every library.
     sys.argv[1:] = ["hydra.verbose=moe2_pl" if flag in ("-v", "--verbose") else flag for flag in sys.argv[1:]]
     verbose = os.environ.get("HYDRA_FULL_ERROR", "0") not in ("", "0")
 

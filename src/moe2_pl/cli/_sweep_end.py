@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from moe2_pl.cli._multirun import ERROR, JOB
 from moe2_pl.errors import MoE2Error
-from moe2_pl.report import Comparison, FrontierRow, JobRow, replacing
+from moe2_pl.report import Comparison, JobRow, replacing
 
 __all__ = ["SweepSummary", "merge_jobs", "read_comparison"]
 
@@ -99,7 +99,7 @@ def _job(folder: Path) -> JobRow:
         )
     figures: dict[str, Any] = json.loads(left.read_text()) if left.is_file() else {}
     if figures.get("status") == "infeasible":
-        return JobRow(folder.name, asked, "infeasible", figures["reason"], _infeasible(asked))
+        return JobRow.infeasible(folder.name, asked, figures["reason"])
     rows = read_frontier(folder / _FRONTIER) if (folder / _FRONTIER).is_file() else []
     outcome, reason = "ended", ""
     if not left.is_file() and rows:
@@ -121,20 +121,6 @@ def _job(folder: Path) -> JobRow:
         report=f"{quote(folder.name)}/{_REPORT}" if (folder / _REPORT).is_file() else "",
         **{name: float(figures.get(name, math.nan)) for name in _FIGURES},
     )
-
-
-def _infeasible(asked: dict[str, str]) -> FrontierRow:
-    """A row that holds only the limits that were asked for, NaN where they are not plain numbers."""
-    return FrontierRow.empty(
-        "chosen", _number(asked.get("budget.energy_j", "")), _number(asked.get("budget.latency_s", ""))
-    )
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
 
 
 class SweepSummary(Callback):

@@ -8,11 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from moe2_pl.outputs import ModelFill, StoreStatus
+from moe2_pl.report._console import sized
 from moe2_pl.report._format import quantity
 
 __all__ = ["print_fills", "print_status"]
-
-_WIDTH = 100
 
 
 def print_status(status: StoreStatus, recorded: str | None = None, console: Console | None = None) -> None:
@@ -23,7 +22,7 @@ def print_status(status: StoreStatus, recorded: str | None = None, console: Cons
         recorded: outputs that the pool reads instead of asking its models.
         console: where to print; by default standard output.
     """
-    out = _sized(console)
+    out = sized(console)
     table = _table("model", "cached", "missing", "too long", "other requests", "corrupt shards")
     for model in status.models:
         table.add_row(
@@ -56,7 +55,7 @@ def print_fills(fills: Sequence[ModelFill], console: Console | None = None) -> N
         fills: one for each model.
         console: where to print; by default standard output.
     """
-    out = _sized(console)
+    out = sized(console)
     table = _table(
         *("model", "cached", "asked", "too long", "questions/s", "tokens/s"),
         *("seconds (prefill + decode)", "energy"),
@@ -80,13 +79,6 @@ def _seconds(fill: ModelFill) -> str:
     parts = fill.prefill_s, fill.decode_s
     told = f" ({parts[0]:,.1f}+{parts[1]:,.1f})" if all(map(math.isfinite, parts)) else ""
     return f"{fill.seconds:,.1f}{told}"
-
-
-def _sized(console: Console | None) -> Console:
-    out = console or Console(highlight=False)
-    if not out.is_terminal or out.width > _WIDTH:
-        out.width = _WIDTH
-    return out
 
 
 def _table(first: str, *others: str) -> Table:

@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from moe2_pl.report._console import sized
 from moe2_pl.report._data import ReportData, SummaryRow
 from moe2_pl.report._format import (
     budget_text,
@@ -24,8 +25,6 @@ from moe2_pl.report._run_report._view import unbudgeted
 
 __all__ = ["print_summary"]
 
-_WIDTH = 100
-
 
 def print_summary(data: ReportData, console: Console | None = None) -> None:
     """Prints the summary table and what the chosen budget comes to.
@@ -34,9 +33,7 @@ def print_summary(data: ReportData, console: Console | None = None) -> None:
         data: what the evaluation found.
         console: where to print; by default standard output, which stays plain text when it is not a terminal.
     """
-    out = console or Console(highlight=False)
-    if not out.is_terminal or out.width > _WIDTH:
-        out.width = _WIDTH
+    out = sized(console)
     out.print(_table(data))
     overloaded = any(row.utilisation >= 1 for row in data.summary)
     if overloaded:

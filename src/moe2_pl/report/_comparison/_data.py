@@ -47,6 +47,12 @@ class JobRow:
     mean_regret_high: float = math.nan
     report: str = ""
 
+    @classmethod
+    def infeasible(cls, job: str, asked: Mapping[str, str], reason: str) -> "JobRow":
+        """A job whose budget no subset meets; its limits are known where they were asked for as plain numbers."""
+        energy, latency = (number(asked.get(f"{_BUDGET}.{key}", "")) for key in ("energy_j", "latency_s"))
+        return cls(job, asked, "infeasible", reason, FrontierRow.empty("chosen", energy, latency))
+
     @property
     def row(self) -> FrontierRow | None:
         """The row of its deployment; None where it has none."""

@@ -9,11 +9,11 @@ from rich.text import Text
 
 from moe2_pl.report._comparison._answer import answer
 from moe2_pl.report._comparison._data import Comparison, JobRow, shown
+from moe2_pl.report._console import sized
 from moe2_pl.report._format import MISSING, quantity, score
 
 __all__ = ["print_comparison"]
 
-_WIDTH = 100
 _MOST = 20
 _APART = 4  # settings that fit as columns of their own
 
@@ -25,9 +25,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         comparison: at least one job.
         console: where to print; by default standard output, which stays plain text when it is not a terminal.
     """
-    out = console or Console(highlight=False)
-    if not out.is_terminal or out.width > _WIDTH:
-        out.width = _WIDTH
+    out = sized(console)
     jobs = comparison.jobs
     left_out = len(jobs) - _MOST
     if left_out > 0:
