@@ -132,7 +132,14 @@ def test_a_mark_names_its_experts_and_the_slider_shows_another_latency(
     page = opened.page
     said = page.locator("#plot-frontier .slider-label").first
     before = said.text_content(), pointed(page)
+    page.evaluate(
+        """() => {
+          const box = document.getElementById("plot-frontier");
+          window.redrawn = new Promise((resolve) => box.once("plotly_afterplot", resolve));
+        }"""
+    )
     page.locator("#plot-frontier .slider-rail-touch-rect").click(position={"x": 30, "y": 5})
+    page.evaluate("() => redrawn.then(() => null)")  # the slider's label comes before its marks
     after = said.text_content(), pointed(page)
     for label, experts in (before, after):
         latency = float(label.removeprefix("latency budget (s per query): "))
@@ -150,13 +157,17 @@ def dearest(data: ReportData, latency: float) -> list[str]:
 def pointed(page: Page) -> list[str]:
     """The experts that the frontier's last mark of MoE² names when the mouse is on it."""
     red, green, blue = bytes.fromhex(MOE2.colour[1:])
-    marks = page.locator(
-        f'#plot-frontier .scatterlayer path.point[style*="fill: rgb({red}, {green}, {blue})"]'
+    marks = f'#plot-frontier .scatterlayer path.point[style*="fill: rgb({red}, {green}, {blue})"]'
+    # In one call, because whatever redraws the figure puts other elements in the place of its marks.
+    x, y = page.evaluate(
+        """(marks) => {
+          document.getElementById("plot-frontier").scrollIntoView({ block: "center" });
+          const { x, y, width, height } = [...document.querySelectorAll(marks)].at(-1).getBoundingClientRect();
+          return [x + width / 2, y + height / 2];
+        }""",
+        marks,
     )
-    marks.last.scroll_into_view_if_needed()
-    box = marks.last.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(x, y)
     text = page.locator("#plot-frontier .hoverlayer .hovertext .line")
     text.first.wait_for()
     return [line[2:] for line in text.all_text_contents() if line.startswith("• ")]
