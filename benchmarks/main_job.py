@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from moe2_pl.cli._schema import register_schema
 from moe2_pl.cli.evaluation import Setting, prepare, report_data
 from moe2_pl.cli.evaluation._load import Pricing
-from moe2_pl.cli.evaluation._realise import HeldOut
+from moe2_pl.cli.evaluation._realise import Queries
 from moe2_pl.gate import GatingModule, fit_gate
 from moe2_pl.outputs import ExpertOutputsDataModule
 from moe2_pl.pool import ExpertPool
@@ -64,12 +64,12 @@ def setting_of(config: DictConfig, seed: int) -> Setting:
     return prepare(settings, pool, data)
 
 
-def held_out(setting: Setting) -> HeldOut:
+def held_out(setting: Setting) -> Queries:
     _, validation, test = setting.data.split
     score = setting.pool.expand(setting.outputs.score[test])
     category = setting.outputs.category
     unpriced = Pricing(setting.planner, setting.costs.rows(validation), category[validation], None)
-    return HeldOut(score, category[test], setting.costs.rows(test), setting.planner, unpriced)
+    return Queries(score, category[test], setting.costs.rows(test), setting.planner, unpriced)
 
 
 def budgets() -> None:

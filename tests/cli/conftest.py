@@ -1,5 +1,6 @@
 """One real run of the main job, shared by the tests that look at what it left behind."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -8,11 +9,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 
 from moe2_pl.cli import evaluate, run, train
+from moe2_pl.cli._schema import register_schema
+from moe2_pl.cli.evaluation import Setting, prepare
+from moe2_pl.gate import GatingModule, load_gate
+from moe2_pl.outputs import ExpertOutputsDataModule
+from moe2_pl.pool import ExpertPool
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,6 +91,24 @@ def main_job(tmp_path_factory) -> MainJob:
     done = script("train.py", "expert_pool=jetson_mix", f"hydra.run.dir={folder}")
     assert done.returncode == 0, done.stderr
     return MainJob(folder, done.stdout, done.stderr)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file."""
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def setting_of(main_job: MainJob, *overrides: str) -> tuple[Setting, GatingModule, dict[str, Any]]:
+    """What ``evaluate.py`` makes of the main job's checkpoint: the setting, the gate and the configuration."""
+    register_schema()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        given = (f"checkpoint={main_job.folder / 'gate.ckpt'}", f"paths.output_dir={main_job.folder}")
+        config = compose("evaluate", [*given, *overrides])
+    settings = OmegaConf.to_container(config, resolve=True)
+    loaded = load_gate(settings["checkpoint"])
+    pool = ExpertPool.from_mapping(settings["expert_pool"])
+    return prepare(settings, pool, ExpertOutputsDataModule(**loaded.data)), loaded.gate, settings
 
 
 @pytest.fixture

@@ -1,43 +1,15 @@
 """The main job, run for real: what it writes, prints and logs."""
 
-import csv
 import math
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
-from tests.cli.conftest import ROOT, MainJob, script
+from tests.cli.conftest import read, script, setting_of
 from tests.wandb_files import config_keys, logged_keys
 
-from moe2_pl.cli._schema import register_schema
 from moe2_pl.cli.evaluation import prepare, report_data
-from moe2_pl.gate import load_gate
 from moe2_pl.outputs import ExpertOutputsDataModule
-from moe2_pl.pool import ExpertPool
-
-
-def read(path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
-def setting_of(main_job: MainJob, *overrides: str):
-    register_schema()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose(
-            "evaluate",
-            [
-                f"checkpoint={main_job.folder / 'gate.ckpt'}",
-                f"paths.output_dir={main_job.folder}",
-                *overrides,
-            ],
-        )
-    settings = OmegaConf.to_container(config, resolve=True)
-    loaded = load_gate(settings["checkpoint"])
-    pool = ExpertPool.from_mapping(settings["expert_pool"])
-    return prepare(settings, pool, ExpertOutputsDataModule(**loaded.data)), loaded.gate, settings
 
 
 def test_the_run_folder_holds_what_was_promised(main_job):
@@ -47,6 +19,7 @@ def test_the_run_folder_holds_what_was_promised(main_job):
         "frontier.csv",
         "frontier_by_category.csv",
         "baselines.csv",
+        "parts.csv",
         "certificate.csv",
         "report.html",
         "train.log",

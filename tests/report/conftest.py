@@ -12,6 +12,7 @@ from moe2_pl.report import (
     ContrastRow,
     FrontierRow,
     LoadRow,
+    PartRow,
     ReportData,
     StepRow,
     SummaryRow,
@@ -90,20 +91,23 @@ def category_row(
 ) -> CategoryRow:
     """One category's part: its shares fall with the distance from an expert of its own."""
     at = list(CATEGORIES).index(name)
-    weight = {e: 1.0 / (1 + (i - 2 * at) % len(chosen)) ** 2 for i, e in enumerate(chosen)}
+    # The first expert is too slow for the puzzles.
+    allowed = chosen[1:] if name == "puzzles" and len(chosen) > 1 else chosen
+    weight = {e: 1.0 / (1 + (i - 2 * at) % len(chosen)) ** 2 for i, e in enumerate(chosen) if e in allowed}
     shares = {e: w / sum(weight.values()) for e, w in weight.items()}
     offset = (0.09, -0.02, -0.11, -0.28)[at]
     return CategoryRow(
         category=name,
         energy_budget_j=energy,
         latency_budget_s=latency,
-        allowed=chosen,
+        allowed=allowed,
         score=score + offset,
         lookup_score=score + offset - (0.004, 0.021, 0.008, -0.003)[at],
-        energy_j=idle + sum(shares[e] * EXPERTS[e][4] for e in chosen),
-        latency_s=sum(shares[e] * EXPERTS[e][5] for e in chosen),
+        energy_j=idle + sum(shares[e] * EXPERTS[e][4] for e in allowed),
+        latency_s=sum(shares[e] * EXPERTS[e][5] for e in allowed),
         shares=shares,
         queries=CATEGORIES[name],
+        kept_out={e: (energy, 3 * latency) for e in chosen if e not in allowed},
     )
 
 
@@ -201,12 +205,14 @@ def report_data() -> ReportData:
             for at, (name, score, experts) in enumerate(
                 (
                     ("no budget", presets[3].score, tuple(EXPERTS)),
+                    ("leaner", medium.score - 0.004, medium.experts[1:]),
                     ("lookup", medium.lookup_score, medium.experts[:4]),
                     ("family oracle", medium.family_oracle_score, medium.experts),
                     ("best single expert", medium.best_single_score, (medium.best_single,)),
                 )
             )
         ),
+        parts=part_rows(medium),
         expert_scores={
             name: {c: e[3] + 0.1 * math.cos(i + 2 * j) for j, c in enumerate(CATEGORIES)}
             for i, (name, e) in enumerate(EXPERTS.items())
@@ -232,6 +238,25 @@ def report_data() -> ReportData:
         timings_s={"data": 1.2, "fit": 21.4, "sweep": 1.7, "report": 0.9},
         certificate=certificate(),
     )
+
+
+def part_rows(row: FrontierRow) -> tuple[PartRow, ...]:
+    """Each device of a deployment and each expert of its first one, which is required; the second one is all that
+    serves two categories.
+    """
+    found = []
+    for at, device in enumerate(row.devices):
+        here = tuple(name for name in row.experts if EXPERTS[name][0] == device)
+        part = PartRow(device, here, True)
+        if at == 1:
+            found.append(replace(part, unserved=("coder", "puzzles")))
+            continue
+        found.append(
+            replace(part, difference=-0.03 / (at + 1), half_width=0.012, energy_j=-171.0, latency_s=0.4)
+        )
+        if at == 0:
+            found += [PartRow(device, (name,), False, required=True) for name in here]
+    return tuple(found)
 
 
 def certificate() -> Certificate:

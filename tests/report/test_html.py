@@ -9,6 +9,7 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,9 @@ def test_claims_follow_what_was_measured(data: ReportData) -> None:
     assert "not known" in claim("The choice", planned(status="heuristic"))
     inside, outside = planned(planned=0.61, score=0.6, score_half_width=0.02), planned(planned=0.7, score=0.6)
     assert "inside the interval" in claim("The score", inside)
-    assert "−0.100" in claim("The score", outside)
+    assert "off by −0.100." in claim("The score", outside)
+    busy = planned(planned=0.7, score=0.6, prices={"orin_a": 0.01}, load_loss=0.04)
+    assert "off by −0.100, −0.040 of it to keep devices from being too busy." in claim("The score", busy)
     assert not claim("The gate", replace(data, contrasts=()))
 
 
@@ -112,6 +115,37 @@ def test_every_expert_of_the_pool_is_shown_by_category(data: ReportData, tmp_pat
         assert all(name in text for text in heat["hovertext"][at])
     for column in zip(*heat["z"], strict=True):
         assert max(column) == 0
+
+
+def test_what_each_part_adds_stands_beside_what_it_takes(data: ReportData, tmp_path: Path) -> None:
+    text, _ = page(data, tmp_path)
+    table = text[text.index('id="parts"') : text.index('id="plot-experts"')]
+    lines = re.findall(r'<tr(?: class="member")?><th scope="row">(.*?)</tr>', table, re.S)
+    assert len(lines) == len(data.parts)
+    for part, line in zip(data.parts, lines, strict=True):
+        assert line.startswith(part.device if part.whole else part.experts[0])
+        if part.required:
+            assert "required by the configuration" in line
+        elif part.unserved:
+            assert f"nobody left for {', '.join(part.unserved)}" in line
+        else:
+            assert f"<b>−{-part.difference:.3f}</b>" in line
+            assert "−171 J" in line
+            assert "+0.4 s" in line
+    assert 'href="#parts"' in the_answer(text)
+    one = replace(data, parts=(), contrasts=())
+    text, _ = page(one, tmp_path)
+    assert 'id="parts"' not in text
+    assert 'href="#parts"' not in text
+
+
+def test_an_expert_kept_out_of_a_category_says_by_what(data: ReportData, tmp_path: Path) -> None:
+    (heat,) = page(data, tmp_path)[1]["routing"]["data"]
+    row, column = heat["y"].index(data.chosen.experts[0]), heat["x"].index("puzzles")
+    assert heat["text"][row][column] == "✕ 36 s"
+    assert "would take 900 J (limit 900 J) and 36 s (limit 12 s)" in heat["hovertext"][row][column]
+    assert "✕: not allowed there" in panels(data)["routing"].caption
+    assert sum("✕" in cell for line in heat["text"] for cell in line) == 1
 
 
 def test_every_figure_stands_with_its_caption(data: ReportData, tmp_path: Path) -> None:
@@ -216,7 +250,7 @@ def test_no_limit_reads_as_none(data: ReportData, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>"])
 def test_names_cannot_break_out(data: ReportData, tmp_path: Path, name: str) -> None:
-    def renamed(row: FrontierRow) -> FrontierRow:
+    def renamed(row: Any) -> Any:
         return replace(row, experts=tuple(name if e == "chatqa-8b" else e for e in row.experts))
 
     experts = {name if e == "chatqa-8b" else e: spec for e, spec in data.experts.items()}
@@ -227,6 +261,8 @@ def test_names_cannot_break_out(data: ReportData, tmp_path: Path, name: str) -> 
         chosen=renamed(data.chosen),
         presets=tuple(map(renamed, data.presets)),
         grid=tuple(map(renamed, data.grid)),
+        contrasts=tuple(map(renamed, data.contrasts)),
+        parts=tuple(map(renamed, data.parts)),
         calibration={name: (0.4, 0.5)},
     )
     text = write_report(hostile, tmp_path / "report.html").read_text(encoding="utf-8")

@@ -1,6 +1,7 @@
 """The closing table: complete, plain where colour has no place, and never wider than 100 columns."""
 
 import io
+import math
 from dataclasses import replace
 
 import pytest
@@ -70,12 +71,36 @@ def test_the_running_costs_and_the_next_steps_are_said(data: ReportData) -> None
     assert f"An energy limit 120 J a query higher {expected}" in text
     same = StepRow("latency_s", 1.5, 0.002, data.chosen.experts)
     left = StepRow("latency_s", 1.5, 0.002, data.chosen.experts[1:])
-    text = " ".join(printed(replace(data, steps=(same, left))).split())
+    text = " ".join(printed(replace(data, steps=(same,))).split())
     assert (
         "A latency limit 1.5 s a query higher would buy +0.002 of planned score, with the same experts"
         in text
     )
+    text = " ".join(printed(replace(data, steps=(left,))).split())
     assert f"without {data.chosen.experts[0]}." in text
+
+
+def test_a_limit_that_does_not_bind_is_named(data: ReportData) -> None:
+    def said(*, unit: str = "score", **limits: float) -> str:
+        parts = tuple(replace(part, **limits) for part in data.chosen.categories)
+        chosen = replace(data.chosen, categories=parts)
+        return " ".join(printed(replace(data, chosen=chosen, steps=(), planned_unit=unit)).split())
+
+    for word in ("energy", "latency"):
+        assert f"A higher {word} limit alone would buy less than 0.001: it is not what binds." in said()
+    assert "A higher latency limit" not in said(latency_budget_s=math.inf)
+    assert "A higher" not in said(unit="nats")  # steps of a mixture are not looked for
+
+
+def test_what_can_be_left_out_is_said(data: ReportData) -> None:
+    lean = next(row for row in data.contrasts if row.against == "leaner")
+    text = " ".join(printed(data).split())
+    assert f"A leaner deployment does without {data.chosen.experts[0]}: 601 J a query" in text
+    assert f"for {-lean.difference:+.3f}".replace("-", "−") in text
+    off = replace(lean, experts=tuple(e for e in data.chosen.experts if data.experts[e]["device"] != "rtx_a"))
+    text = " ".join(printed(replace(data, contrasts=(off,))).split())
+    assert "does without rtx_a (llama-3.1-8b, qwen2.5-7b):" in text
+    assert "leaner" not in printed(replace(data, contrasts=()))
 
 
 def test_what_load_does_is_said(data: ReportData) -> None:

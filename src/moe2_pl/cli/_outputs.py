@@ -12,6 +12,7 @@ from moe2_pl.report import (
     write_certificate,
     write_frontier,
     write_frontier_by_category,
+    write_parts,
     write_report,
 )
 
@@ -46,6 +47,7 @@ def _written(data: ReportData, folder: Path) -> Path:
     write_frontier(rows, folder / "frontier.csv")
     write_frontier_by_category(rows, folder / "frontier_by_category.csv")
     write_baselines(data.baselines, folder / "baselines.csv")
+    write_parts(data.parts, folder / "parts.csv")
     if data.certificate is not None:
         write_certificate(data.certificate, folder / "certificate.csv")
     return write_report(data, folder / "report.html")

@@ -15,6 +15,7 @@ from moe2_pl.report._data import (
     ContrastRow,
     FrontierRow,
     LoadRow,
+    PartRow,
     ReportData,
     StepRow,
     SummaryRow,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         write_certificate,
         write_frontier,
         write_frontier_by_category,
+        write_parts,
     )
     from moe2_pl.report._files import replacing
     from moe2_pl.report._precompute import print_fills, print_status
@@ -44,6 +46,7 @@ __all__ = [
     "FrontierRow",
     "JobRow",
     "LoadRow",
+    "PartRow",
     "ReportData",
     "StepRow",
     "SummaryRow",
@@ -61,6 +64,7 @@ __all__ = [
     "write_comparison",
     "write_frontier",
     "write_frontier_by_category",
+    "write_parts",
     "write_report",
 ]
 
@@ -79,6 +83,7 @@ _HOME = {
     "write_comparison": "_comparison._html",
     "write_frontier": "_csv",
     "write_frontier_by_category": "_csv",
+    "write_parts": "_csv",
     "write_report": "_run_report._html",
 }
 

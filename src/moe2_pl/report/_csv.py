@@ -1,4 +1,4 @@
-"""``frontier.csv``, ``frontier_by_category.csv``, ``baselines.csv``, ``certificate.csv``, in every digit.
+"""``frontier.csv``, ``frontier_by_category.csv``, ``baselines.csv``, ``parts.csv``, ``certificate.csv``, in all digits.
 
 Numbers are written in full precision; ``inf`` stands for no limit, ``nan`` for a figure that does not exist
 or a limit that differs between categories. A list in a cell is joined by ``' + '``.
@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moe2_pl.report._data import BaselineRow, FrontierRow
+from moe2_pl.report._data import BaselineRow, FrontierRow, PartRow
 from moe2_pl.report._files import replacing
 from moe2_pl.report._format import listing
 
 __all__ = [
     "BASELINE",
     "CERTIFICATE",
+    "PART",
     "Table",
     "frontier_table",
     "read_frontier",
@@ -24,6 +25,7 @@ __all__ = [
     "write_certificate",
     "write_frontier",
     "write_frontier_by_category",
+    "write_parts",
 ]
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ CERTIFICATE = (
     *("regret", "low", "high", "same_regret", "same_low", "same_high"),
 )
 BASELINE = ("baseline", "budget", "score", "energy_j", "latency_s", "experts", "subsets")
+PART = (
+    *("device", "experts", "whole", "required", "unserved", "difference", "half_width"),
+    *("energy_j", "latency_s", "overloads"),
+)
 _CATEGORY = ("queries", "allowed", "score", "lookup_score", "energy_j", "latency_s")
 
 
@@ -145,6 +151,20 @@ def write_baselines(rows: Sequence[BaselineRow], path: Path) -> Path:
         ``path``.
     """
     return _write(([*BASELINE], [_cells(row, BASELINE) for row in rows]), path)
+
+
+def write_parts(rows: Sequence[PartRow], path: Path) -> Path:
+    """Writes one line per device or expert that the chosen deployment could do without, with the attributes of
+    :class:`PartRow`.
+
+    Args:
+        rows: the parts.
+        path: where to write.
+
+    Returns:
+        ``path``.
+    """
+    return _write(([*PART], [_cells(row, PART) for row in rows]), path)
 
 
 def write_certificate(certificate: "Certificate", path: Path) -> Path:

@@ -13,6 +13,7 @@ __all__ = [
     "ContrastRow",
     "FrontierRow",
     "LoadRow",
+    "PartRow",
     "ReportData",
     "StepRow",
     "SummaryRow",
@@ -32,6 +33,8 @@ class CategoryRow:
         energy_j, latency_s: means of the routed queries (idle included in the energy).
         shares: expert → share of the category's queries routed to it; sums to 1.
         queries: held-out queries of the category.
+        kept_out: expert of the subset that is not allowed → the joules (idle included) and the seconds that the
+            category's queries would take with it on average, one of them above its limit.
     """
 
     category: str
@@ -44,6 +47,7 @@ class CategoryRow:
     latency_s: float
     shares: Mapping[str, float]
     queries: int
+    kept_out: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ class ContrastRow:
     """The chosen deployment beside an alternative, on the same held-out queries.
 
     Args:
-        against: ``no budget``, or the name of a router that keeps the chosen budget.
+        against: ``no budget``, ``leaner``, or the name of a router that keeps the chosen budget.
         score, energy_j, latency_s: the alternative's means.
         difference: the chosen deployment's score less the alternative's.
         half_width: half of the paired 95 % interval of ``difference``.
@@ -187,6 +191,34 @@ class ContrastRow:
     difference: float
     half_width: float
     experts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PartRow:
+    """The chosen deployment without one device or one expert, everything else kept, on the same held-out queries.
+
+    Args:
+        device: that is left out, or that the expert stands on.
+        experts: what is left out with it.
+        whole: whether the device is left out, not one of several experts on it.
+        unserved: categories that nobody would be left for; the figures are NaN then.
+        required: whether the configuration requires one of the experts; the figures are NaN then.
+        difference: score without it, less the chosen deployment's.
+        half_width: half of the paired 95 % interval of ``difference``.
+        energy_j, latency_s: means without it, less the chosen deployment's.
+        overloads: devices and links that only then have ρ ≥ 1.
+    """
+
+    device: str
+    experts: tuple[str, ...]
+    whole: bool
+    unserved: tuple[str, ...] = ()
+    required: bool = False
+    difference: float = float("nan")
+    half_width: float = float("nan")
+    energy_j: float = float("nan")
+    latency_s: float = float("nan")
+    overloads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -242,8 +274,9 @@ class ReportData:
         steps: what a little more of each limit would buy; empty where nothing, or for utilities that are not
             monotone.
         baselines: MoE² and what the paper compares it with, under each preset and the chosen budget.
-        contrasts: the chosen deployment beside no budget, the lookup, the family oracle and the best single
-            expert, as far as these exist.
+        contrasts: the chosen deployment beside no budget, a leaner deployment, the lookup, the family oracle and the
+            best single expert, as far as these exist.
+        parts: the chosen deployment without each of its devices and experts.
         expert_scores: expert, or model where it has several placements → category → mean held-out score.
         calibration: expert, or model where it has several placements → (mean predicted, mean realised) held-out score.
         provenance: what made the figures: source, licence, hashes, seeds, versions, command.
@@ -272,6 +305,7 @@ class ReportData:
     steps: tuple[StepRow, ...]
     baselines: tuple[BaselineRow, ...]
     contrasts: tuple[ContrastRow, ...]
+    parts: tuple[PartRow, ...]
     expert_scores: Mapping[str, Mapping[str, float]]
     calibration: Mapping[str, tuple[float, float]]
     provenance: Mapping[str, str]

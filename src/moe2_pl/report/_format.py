@@ -16,7 +16,9 @@ __all__ = [
     "MISSING",
     "budget_text",
     "certificate_text",
+    "change",
     "interval",
+    "leaner_text",
     "limit",
     "listing",
     "load_text",
@@ -29,7 +31,7 @@ __all__ = [
     "signed",
     "signed_span",
     "status_text",
-    "step_text",
+    "step_texts",
 ]
 
 MISSING = "–"
@@ -95,6 +97,17 @@ def quantity(value: float, unit: str) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f} {unit}"
     return f"{value:.3g} {unit}"
+
+
+def change(value: float, unit: str) -> str:
+    """A difference of joules or seconds, with its sign.
+
+    Example:
+        >>> change(-171.6, "J"), change(0.04, "s"), change(0.0, "s")
+        ('−172 J', '+0.04 s', '±0 s')
+    """
+    sign = "±" if value == 0 else "+" if value > 0 else "−"
+    return MISSING if math.isnan(value) else sign + quantity(abs(value), unit)
 
 
 def range_text(ends: tuple[float, float], unit: str) -> str:
@@ -229,7 +242,43 @@ def load_text(data: ReportData) -> str:
     return text
 
 
-def step_text(step: StepRow, data: ReportData) -> str:
+def leaner_text(data: ReportData) -> str:
+    """What could be left out of the chosen deployment for hardly any score; '' where nothing can."""
+    row = next((row for row in data.contrasts if row.against == "leaner"), None)
+    if row is None or not data.chosen.feasible:
+        return ""
+    gone = [name for name in data.chosen.experts if name not in row.experts]
+    on = {str(data.experts[name]["device"]) for name in row.experts}
+    off = [device for device in data.chosen.devices if device not in on]
+    parts = [
+        f"{device} ({', '.join(name for name in gone if data.experts[name]['device'] == device)})"
+        for device in off
+    ]
+    parts += [name for name in gone if data.experts[name]["device"] not in off]
+    return (
+        f"A leaner deployment does without {', '.join(parts)}: {quantity(row.energy_j, 'J')} a query, "
+        f"{percent(1 - row.energy_j / data.chosen.energy_j)} less, for {signed(-row.difference)} of score "
+        f"({signed_span(-row.difference, row.half_width)})."
+    )
+
+
+def step_texts(data: ReportData) -> list[str]:
+    """What a little more of each limit would buy, one sentence a limit that the chosen budget sets.
+
+    Of utilities that are not monotone nothing is known, and nothing said.
+    """
+    row = data.chosen
+    if not row.feasible or data.planned_unit != "score":
+        return []
+    found = {step.limit: _step_text(step, data) for step in data.steps}
+    for limit_, word in (("energy_j", "energy"), ("latency_s", "latency")):
+        limits = [getattr(part, f"{word}_budget_{limit_[-1]}") for part in row.categories]
+        if limit_ not in found and any(map(math.isfinite, limits)):
+            found[limit_] = f"A higher {word} limit alone would buy less than 0.001: it is not what binds."
+    return [found[key] for key in ("energy_j", "latency_s") if key in found]
+
+
+def _step_text(step: StepRow, data: ReportData) -> str:
     """What the next step of one limit would take and buy."""
     # Of the limit, not of what is used: the present subset may leave some of its own.
     what, unit = ("An energy limit", "J") if step.limit == "energy_j" else ("A latency limit", "s")
@@ -240,7 +289,7 @@ def step_text(step: StepRow, data: ReportData) -> str:
     else:
         how = f"without {', '.join(leaves)}" if leaves else "with the same experts, used for more categories"
     text = f"{what} {quantity(step.more, unit)} a query higher would buy {signed(step.gain)} of planned score, {how}."
-    if data.planned_unit == "score" and step.gain < data.chosen.score_half_width:
+    if step.gain < data.chosen.score_half_width:
         text += f" Held-out scores are known to ± {score(data.chosen.score_half_width)}: it may not show."
     return text
 

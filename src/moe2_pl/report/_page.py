@@ -55,6 +55,7 @@ def _environment() -> Environment:
         "signed": _format.signed,
         "span": _format.signed_span,
         "quantity": _format.quantity,
+        "change": _format.change,
         "percent": _format.percent,
         "limit": _format.limit,
         "range": _format.range_text,

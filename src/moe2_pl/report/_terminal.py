@@ -10,6 +10,7 @@ from moe2_pl.report._data import ReportData, SummaryRow
 from moe2_pl.report._format import (
     budget_text,
     certificate_text,
+    leaner_text,
     load_text,
     quantity,
     range_text,
@@ -19,7 +20,7 @@ from moe2_pl.report._format import (
     signed,
     signed_span,
     status_text,
-    step_text,
+    step_texts,
 )
 from moe2_pl.report._run_report._view import unbudgeted
 
@@ -45,7 +46,7 @@ def print_summary(data: ReportData, console: Console | None = None) -> None:
             out.print(Text(f"{row.name}: {row.note}", style="dim"))
     out.print(_chosen(data))
     if data.chosen.feasible:
-        lines = (running_text(data), load_text(data), *(step_text(step, data) for step in data.steps))
+        lines = (running_text(data), load_text(data), leaner_text(data), *step_texts(data))
         for line in filter(None, lines):
             out.print(Text(line))
     if data.certificate is not None:

@@ -18,7 +18,7 @@ __all__ = ["dashboard", "main"]
 
 _CATEGORIES = ("assistant", "tutor", "coder", "puzzles")  # of jetson_mix
 _BASELINES = ("best_single_score", "lookup_score", "score", "family_oracle_score")
-_TABLES = ("summary", "frontier", "categories", "routing", "baselines", "calibration", "certificate")
+_TABLES = ("summary", "frontier", "categories", "routing", "baselines", "parts", "calibration", "certificate")
 _COLUMNS = (
     "run:displayName",
     "run:group",

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import HeldOut, Realised, best_single
+from moe2_pl.cli.evaluation._realise import Queries, Realised, best_single
 from moe2_pl.report import BaselineRow
 from moe2_pl.selection import Budget, Solution, sweep
 
@@ -17,7 +17,7 @@ _SUBSETS = 20
 
 
 def baseline_rows(
-    held_out: HeldOut,
+    held_out: Queries,
     routers: Mapping[str, Router],
     solutions: Mapping[str, Mapping[str, Solution]],
     budgets: Mapping[str, Budget],
@@ -75,7 +75,7 @@ def baseline_rows(
     yield row("all experts", "unlimited", names, held_out.everything(moe2.rank))
 
 
-def _single_device(held_out: HeldOut, router: Router, budget: Budget) -> Solution | None:
+def _single_device(held_out: Queries, router: Router, budget: Budget) -> Solution | None:
     """The best feasible subset of any one device's experts."""
     planner, problem = held_out.planner, router.problem
     found = []

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from moe2_pl.cli.evaluation._budgets import UNLIMITED
 from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import HeldOut, Realised, best_single, half_width
+from moe2_pl.cli.evaluation._realise import Queries, Realised, best_single, half_width
 from moe2_pl.report import ContrastRow
 from moe2_pl.selection import Budget, Solution
 
@@ -12,11 +12,12 @@ __all__ = ["contrast_rows"]
 
 
 def contrast_rows(
-    held_out: HeldOut,
+    held_out: Queries,
     routers: Mapping[str, Router],
     solutions: Mapping[str, Mapping[str, Solution]],
     chosen: str,
     budget: Budget,
+    leaner: Solution | None,
 ) -> Iterator[ContrastRow]:
     """MoE² under the chosen budget, less each alternative; an alternative without a feasible subset has no row.
 
@@ -25,6 +26,7 @@ def contrast_rows(
         routers: ``moe2``, ``lookup`` and, where families are known, ``family_oracle``.
         solutions: router → budget → its solution, for the chosen budget and the unlimited one.
         chosen, budget: the chosen budget's name and limits.
+        leaner: a deployment with fewer parts, where there is one that does nearly as well.
     """
     ours = held_out.under_load(routers["moe2"], solutions["moe2"][chosen])
 
@@ -43,6 +45,8 @@ def contrast_rows(
     free = solutions["moe2"][UNLIMITED]
     if free.experts:
         yield row("no budget", free.experts, held_out.under_load(routers["moe2"], free))
+    if leaner is not None:
+        yield row("leaner", leaner.experts, held_out.under_load(routers["moe2"], leaner))
     for key, name in (("lookup", "lookup"), ("family_oracle", "family oracle")):
         if key in routers and solutions[key][chosen].experts:
             found = solutions[key][chosen]

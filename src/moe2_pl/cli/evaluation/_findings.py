@@ -7,9 +7,10 @@ from moe2_pl.cli.evaluation._baselines import baseline_rows
 from moe2_pl.cli.evaluation._budgets import UNLIMITED
 from moe2_pl.cli.evaluation._contrasts import contrast_rows
 from moe2_pl.cli.evaluation._load import load_curve
+from moe2_pl.cli.evaluation._parts import leaner, part_rows
 from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import HeldOut
-from moe2_pl.report import BaselineRow, ContrastRow, FrontierRow, LoadRow
+from moe2_pl.cli.evaluation._realise import Queries
+from moe2_pl.report import BaselineRow, ContrastRow, FrontierRow, LoadRow, PartRow
 from moe2_pl.selection import Budget, Solution
 
 __all__ = ["Findings", "findings"]
@@ -25,16 +26,21 @@ class Findings:
             answers every query.
         baselines: MoE² and the baselines under each named budget with a limit.
         contrasts: the chosen deployment beside its alternatives; empty where it is infeasible.
+        parts: the chosen deployment without each device and expert, likewise.
+        validation_score: mean score of validation queries in the chosen deployment; NaN where it is infeasible.
     """
 
     rows: tuple[FrontierRow, ...]
     load: tuple[LoadRow, ...]
     baselines: tuple[BaselineRow, ...]
-    contrasts: tuple[ContrastRow, ...]
+    contrasts: tuple[ContrastRow, ...] = ()
+    parts: tuple[PartRow, ...] = ()
+    validation_score: float = float("nan")
 
 
 def findings(
-    held_out: HeldOut,
+    held_out: Queries,
+    validation: Queries,
     routers: Mapping[str, Router],
     solutions: Mapping[str, Sequence[Solution]],
     named: Mapping[str, Budget],
@@ -45,6 +51,7 @@ def findings(
 
     Args:
         held_out: queries to judge by.
+        validation: queries to choose by.
         routers: ``moe2``, ``lookup`` and, where families are known, ``family_oracle``.
         solutions: router → its solutions of the named budgets, then of the grid.
         named: name → budget.
@@ -66,12 +73,20 @@ def findings(
     baselines = tuple(baseline_rows(held_out, routers, of_budget, limited))
     best = of_budget["moe2"][chosen]
     if not best.experts:
-        return Findings(rows, (), baselines, ())
-    contrasts = tuple(contrast_rows(held_out, routers, of_budget, chosen, named[chosen]))
-    return Findings(rows, _load(held_out, routers["moe2"], best), baselines, contrasts)
+        return Findings(rows, (), baselines)
+    moe2 = routers["moe2"]
+    fewer = leaner(validation, moe2, best)
+    return Findings(
+        rows,
+        _load(held_out, moe2, best),
+        baselines,
+        contrasts=tuple(contrast_rows(held_out, routers, of_budget, chosen, named[chosen], fewer)),
+        parts=tuple(part_rows(held_out, moe2, best)),
+        validation_score=float(validation.under_load(moe2.on_planning_queries(), best).score.mean()),
+    )
 
 
-def _load(held_out: HeldOut, router: Router, best: Solution) -> tuple[LoadRow, ...]:
+def _load(held_out: Queries, router: Router, best: Solution) -> tuple[LoadRow, ...]:
     planner = held_out.planner
     if planner.energy_model != "deployed":
         return ()

@@ -1,6 +1,6 @@
 """From a pool and outputs to selection problems: costs, the planning queries, and each router's own problem."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +83,10 @@ class Router:
     problem: SelectionProblem
     rank: Floats
     planned: Floats
+
+    def on_planning_queries(self) -> "Router":
+        """The same router, to rank the planning queries."""
+        return replace(self, rank=self.planned)
 
 
 @dataclass(frozen=True, eq=False)

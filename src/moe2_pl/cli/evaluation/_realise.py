@@ -1,4 +1,4 @@
-"""What a plan is really worth: held-out queries routed inside a solution, and the report's row of it."""
+"""What a plan is really worth: queries routed inside a solution, and the report's row of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from moe2_pl.pool import Costs, utilisation
 from moe2_pl.report import CategoryRow, FrontierRow
 from moe2_pl.selection import Budget, SelectionProblem, Solution
 
-__all__ = ["HeldOut", "Realised", "best_single", "half_width"]
+__all__ = ["Queries", "Realised", "best_single", "half_width"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -22,7 +22,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Realised:
-    """Held-out queries, routed.
+    """Queries, routed.
 
     Args:
         choice: [n] the expert that answers.
@@ -43,8 +43,8 @@ class Realised:
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
-    """The test queries of one pool.
+class Queries:
+    """Queries of one pool to judge deployments by: held out for what is reported, validation for what is chosen.
 
     Args:
         score: [n, N] per expert.
@@ -240,6 +240,13 @@ class HeldOut:
             latency_s=_mean(moe2.latency_s[here]),
             shares={names[j]: float(share[j]) for j in np.flatnonzero(share)},
             queries=int(here.sum()),
+            kept_out={
+                names[j]: (
+                    float(solution.idle_j + self.planner.energy_j[c, j]),
+                    float(self.planner.latency_s[c, j]),
+                )
+                for j in np.flatnonzero(solution.mask & ~solution.allowed[c])
+            },
         )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from moe2_pl.cli._interrupts import not_lost
 from moe2_pl.cli.evaluation._budgets import PRESETS, UNLIMITED
@@ -18,19 +17,15 @@ from moe2_pl.cli.evaluation._load import Pricing
 from moe2_pl.cli.evaluation._planning import Router
 from moe2_pl.cli.evaluation._provenance import notes
 from moe2_pl.cli.evaluation._provenance import provenance as made_from
-from moe2_pl.cli.evaluation._realise import HeldOut
+from moe2_pl.cli.evaluation._realise import Queries
 from moe2_pl.cli.evaluation._setting import Setting
 from moe2_pl.cli.evaluation._sweep import next_steps, plan_budgets
 from moe2_pl.cli.evaluation._tables import calibration, expert_scores, summary_rows
 from moe2_pl.errors import DataError
-from moe2_pl.gate import GatingModule, route
+from moe2_pl.gate import GatingModule
 from moe2_pl.outputs import log_likelihood
 from moe2_pl.report import ReportData, StepRow
-from moe2_pl.selection import (
-    FacilityLocation,
-    MixtureLikelihood,
-    Solution,
-)
+from moe2_pl.selection import FacilityLocation, MixtureLikelihood
 
 __all__ = ["report_data"]
 
@@ -62,19 +57,13 @@ def report_data(
     started = time.perf_counter()
     router, planned_unit = _gate_router(setting, gate)
     _, validation, test = setting.data.split
-    held_out = HeldOut(
-        setting.pool.expand(setting.outputs.score[test]),
-        setting.outputs.category[test],
-        setting.costs.rows(test),
+    pricing = Pricing(
         setting.planner,
-        Pricing(
-            setting.planner,
-            setting.costs.rows(validation),
-            setting.outputs.category[validation],
-            setting.max_utilisation,
-        ),
-        *_options(setting, test),
+        setting.costs.rows(validation),
+        setting.outputs.category[validation],
+        setting.max_utilisation,
     )
+    held_out, chosen_by = _queries(setting, test, pricing), _queries(setting, validation, pricing)
     routers = {"moe2": router, **setting.baselines}
     names = [*setting.budgets, *("grid" for _ in setting.grid)]
     budgets = [*setting.budgets.values(), *setting.grid]
@@ -86,7 +75,9 @@ def report_data(
     best = solutions["moe2"][at]
 
     def realise() -> tuple[Findings, tuple[StepRow, ...]]:
-        found = findings(held_out, routers, solutions, setting.budgets, setting.grid, setting.chosen)
+        found = findings(
+            held_out, chosen_by, routers, solutions, setting.budgets, setting.grid, setting.chosen
+        )
         return found, tuple(next_steps(router, budgets[at], best, solver))
 
     found, steps = not_lost(realise, lambda: interrupts.append("realising"))
@@ -137,6 +128,7 @@ def report_data(
         steps=steps,
         baselines=found.baselines,
         contrasts=found.contrasts,
+        parts=found.parts,
         expert_scores=expert_scores(setting, held_out),
         calibration=calibration(setting, gate, held_out, router),
         provenance={**made_from(setting, gate), **provenance},
@@ -147,24 +139,20 @@ def report_data(
             "certificate": time.perf_counter() - realised,
         },
         certificate=measured,
-        validation_score=_validation_score(setting, router, best),
+        validation_score=found.validation_score,
         partial=bool(interrupts),
     )
 
 
-def _validation_score(setting: Setting, router: Router, solution: Solution) -> float:
-    """Mean score of validation queries, routed inside a solution; NaN where it has no experts."""
-    if not solution.experts:
-        return float("nan")
-    rows = setting.data.split.validation
-    category = setting.outputs.category[rows]
-    chosen = route(
-        torch.from_numpy(router.planned),
-        torch.from_numpy(solution.allowed[category]),
-        energy_j=torch.from_numpy(setting.planner.energy_j[category]),
-    ).expert[:, 0]
-    score = setting.pool.expand(setting.outputs.score[rows])
-    return float(score[np.arange(len(rows)), chosen.numpy()].mean())
+def _queries(setting: Setting, rows: Any, pricing: Pricing) -> Queries:
+    return Queries(
+        setting.pool.expand(setting.outputs.score[rows]),
+        setting.outputs.category[rows],
+        setting.costs.rows(rows),
+        setting.planner,
+        pricing,
+        *_options(setting, rows),
+    )
 
 
 def _gate_router(setting: Setting, gate: GatingModule) -> tuple[Router, str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from moe2_pl.cli.evaluation._budgets import PRESETS, UNLIMITED
 from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import HeldOut, Realised, best_single
+from moe2_pl.cli.evaluation._realise import Queries, Realised, best_single
 from moe2_pl.cli.evaluation._setting import Setting
 from moe2_pl.gate import GatingModule
 from moe2_pl.report import SummaryRow
@@ -15,7 +15,7 @@ __all__ = ["calibration", "expert_scores", "summary_rows"]
 
 def summary_rows(
     setting: Setting,
-    held_out: HeldOut,
+    held_out: Queries,
     routers: Mapping[str, Router],
     solutions: Mapping[str, list[Solution]],
     names: list[str],
@@ -52,7 +52,7 @@ def summary_rows(
         yield row("uniform ensemble, all answer", together, ("all",))
 
 
-def expert_scores(setting: Setting, held_out: HeldOut) -> dict[str, dict[str, float]]:
+def expert_scores(setting: Setting, held_out: Queries) -> dict[str, dict[str, float]]:
     """Expert or model → category → its mean held-out score; a category without held-out queries is left out."""
     means = {
         category: held_out.score[held_out.category == c].mean(axis=0)
@@ -66,7 +66,7 @@ def expert_scores(setting: Setting, held_out: HeldOut) -> dict[str, dict[str, fl
 
 
 def calibration(
-    setting: Setting, gate: GatingModule, held_out: HeldOut, router: Router
+    setting: Setting, gate: GatingModule, held_out: Queries, router: Router
 ) -> dict[str, tuple[float, float]]:
     if not gate.objective.independent:
         return {}

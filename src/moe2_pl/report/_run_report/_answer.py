@@ -54,7 +54,10 @@ def _held_out(data: ReportData) -> Claim:
     if data.planned_unit == "score" and abs(off) <= row.score_half_width:
         text += f" The plan promised {score(row.planned)}, which lies inside the interval."
     elif data.planned_unit == "score":
-        text += f" The plan promised {score(row.planned)}, which is off by {signed(off)}."
+        text += f" The plan promised {score(row.planned)}, which is off by {signed(off)}"
+        text += (
+            f", {signed(-row.load_loss)} of it to keep devices from being too busy." if row.prices else "."
+        )
     return Claim("The score", text, "calibration")
 
 

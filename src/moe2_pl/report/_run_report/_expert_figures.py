@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
 from moe2_pl.report._data import CategoryRow, ReportData
-from moe2_pl.report._format import score
+from moe2_pl.report._format import limit, quantity, score
 from moe2_pl.report._panel import BLUES, INFEASIBLE, INK, Panel, figure, plain
 
 __all__ = ["experts_panel", "routing_panel"]
@@ -60,8 +60,11 @@ def routing_panel(data: ReportData) -> Panel:
     if not parts:
         return Panel("routing", title, INFEASIBLE, None)
     caption = "Share of a category's queries (column) that each chosen expert (row) answers; a column sums to 100 %."
-    if any(name not in part.allowed for name in experts for part in parts):
-        caption += " ✕: the expert does not meet that category's limits."
+    if any(part.kept_out for part in parts):
+        caption += (
+            " ✕: not allowed there, because the category's queries would take what stands beside it on average, "
+            "above its limit."
+        )
     return Panel("routing", title, caption, _shares(parts, experts))
 
 
@@ -71,7 +74,10 @@ def _shares(parts: tuple[CategoryRow, ...], experts: tuple[str, ...]) -> go.Figu
         [part.category for part in parts],
         experts,
         z,
-        [["✕" if math.isnan(share) else f"{share:.0%}" for share in line] for line in z],
+        [
+            [_kept_out(part, e) or f"{share:.0%}" for part, share in zip(parts, line, strict=True)]
+            for e, line in zip(experts, z, strict=True)
+        ],
         [
             [_share_text(e, part, share) for part, share in zip(parts, line, strict=True)]
             for e, line in zip(experts, z, strict=True)
@@ -83,7 +89,24 @@ def _shares(parts: tuple[CategoryRow, ...], experts: tuple[str, ...]) -> go.Figu
 
 def _share_text(expert: str, part: CategoryRow, share: float) -> str:
     where = f"{expert} for {part.category}"
-    return f"{where}: outside its limits" if math.isnan(share) else f"{where}: {share:.1%} of {part.queries}"
+    if expert not in part.kept_out:
+        return f"{where}: {share:.1%} of {part.queries}"
+    energy_j, latency_s = part.kept_out[expert]
+    return (
+        f"{where} would take {quantity(energy_j, 'J')} (limit {limit(part.energy_budget_j, 'J')}) and "
+        f"{quantity(latency_s, 's')} (limit {limit(part.latency_budget_s, 's')})"
+    )
+
+
+def _kept_out(part: CategoryRow, expert: str) -> str:
+    """✕ and what is furthest above its limit; '' for an allowed expert."""
+    if expert not in part.kept_out:
+        return ""
+    energy_j, latency_s = part.kept_out[expert]
+    # Multiplied out, because a limit may be 0 or infinite.
+    if energy_j * part.latency_budget_s > latency_s * part.energy_budget_j:
+        return f"✕ {quantity(energy_j, 'J')}"
+    return f"✕ {quantity(latency_s, 's')}"
 
 
 def _matrix(

@@ -17,7 +17,7 @@ from moe2_pl.report._data import ReportData
 
 __all__ = ["GateSource", "log_artifacts"]
 
-_FRONTIER = ("frontier.csv", "frontier_by_category.csv", "baselines.csv", "certificate.csv")
+_FRONTIER = ("frontier.csv", "frontier_by_category.csv", "baselines.csv", "parts.csv", "certificate.csv")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 
-from moe2_pl.report._csv import BASELINE, CERTIFICATE, frontier_table
+from moe2_pl.report._csv import BASELINE, CERTIFICATE, PART, frontier_table
 from moe2_pl.report._data import ReportData
 from moe2_pl.report._format import listing
 
@@ -36,6 +36,7 @@ def tables(data: ReportData) -> dict[str, WandbTable]:
             ([b, part.category, expert, share] for b, part in parts for expert, share in part.shares.items()),
         ),
         "baselines": _rows(BASELINE, data.baselines),
+        "parts": _rows(PART, data.parts),
         "calibration": _table(
             ["expert", "predicted", "realised"],
             ([name, predicted, realised] for name, (predicted, realised) in data.calibration.items()),

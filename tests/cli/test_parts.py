@@ -1,0 +1,110 @@
+"""What each part of a deployment adds, and what can be left out of it, on the main job's gate."""
+
+import numpy as np
+import pytest
+from tests.cli.conftest import MainJob, read, setting_of
+
+from moe2_pl.cli.evaluation import report_data
+from moe2_pl.report import ContrastRow, ReportData
+
+
+def found(main_job: MainJob, *overrides: str) -> ReportData:
+    setting, gate, settings = setting_of(main_job, *overrides)
+    return report_data(setting, gate, settings["solver"], {}, lambda _: None)
+
+
+def leaner(data: ReportData) -> ContrastRow:
+    return next(row for row in data.contrasts if row.against == "leaner")
+
+
+def forbidding(data: ReportData, experts: tuple[str, ...]) -> str:
+    return f"expert_pool.excluded=[{','.join(name for name in data.experts if name not in experts)}]"
+
+
+@pytest.fixture(scope="module")
+def medium(main_job: MainJob) -> ReportData:
+    return found(main_job, "budget=medium")
+
+
+def test_every_device_and_every_expert_that_shares_one_has_a_row(medium: ReportData):
+    row = medium.chosen
+    assert [part.device for part in medium.parts if part.whole] == list(row.devices)
+    several = [part.experts for part in medium.parts if part.whole and len(part.experts) > 1]
+    assert [part.experts for part in medium.parts if not part.whole] == [(e,) for on in several for e in on]
+    assert sorted(e for part in medium.parts if part.whole for e in part.experts) == sorted(row.experts)
+
+
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_row_is_what_the_rest_alone_would_come_to(main_job: MainJob, medium: ReportData, at: int):
+    part, row = medium.parts[at], medium.chosen
+    rest = tuple(name for name in row.experts if name not in part.experts)
+    budget = f"budget.energy_j={row.energy_budget_j}", f"budget.latency_s={row.latency_budget_s}"
+    required = f"expert_pool.required=[{','.join(rest)}]"
+    alone = found(main_job, *budget, forbidding(medium, rest), required).chosen
+    assert alone.experts == rest
+    assert part.difference == pytest.approx(alone.score - row.score)
+    assert part.energy_j == pytest.approx(alone.energy_j - row.energy_j)
+    assert part.latency_s == pytest.approx(alone.latency_s - row.latency_s)
+    assert 0 < part.half_width < row.score_half_width  # paired, on the same queries
+
+
+def test_a_part_that_alone_serves_a_category_says_which(main_job: MainJob):
+    data = found(main_job, "budget=tight")
+    row, part = data.chosen, next(part for part in data.parts if part.unserved)
+    assert np.isnan(part.difference)
+    for category in row.categories:
+        others = set(category.allowed) - set(part.experts)
+        assert (category.category in part.unserved) == (not others)
+
+
+def test_the_leaner_deployment_saves_joules_and_validation_cannot_tell(medium: ReportData):
+    lean, row = leaner(medium), medium.chosen
+    assert set(lean.experts) < set(row.experts)
+    assert lean.energy_j < 0.9 * row.energy_j
+    gone = set(row.experts) - set(lean.experts)
+    (part,) = (part for part in medium.parts if part.whole and set(part.experts) == gone)
+    assert lean.difference == pytest.approx(-part.difference)
+
+
+def test_held_out_scores_do_not_choose_the_leaner_deployment(main_job: MainJob, medium: ReportData):
+    setting, gate, settings = setting_of(main_job, "budget=medium")
+    # Were they read, every expert but one would be worth nothing.
+    test = setting.data.split.test
+    setting.outputs.score[test] = 0.0
+    setting.outputs.score[test, 0] = 1.0
+    blind = report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    assert leaner(blind).experts == leaner(medium).experts
+    assert blind.validation_score == medium.validation_score
+
+
+def test_what_the_configuration_requires_stays(main_job: MainJob, medium: ReportData):
+    (gone,) = set(medium.chosen.experts) - set(leaner(medium).experts)
+    data = found(main_job, "budget=medium", f"expert_pool.required=[{gone}]")
+    assert gone in data.chosen.experts
+    assert all(gone in row.experts for row in data.contrasts if row.against == "leaner")
+    assert [part.experts for part in data.parts if part.required] == [(gone,)]
+
+
+def test_nothing_can_be_left_out_of_one_expert(main_job: MainJob):
+    data = found(main_job, "expert_pool.max_experts=1")
+    assert data.parts == ()
+    assert not [row for row in data.contrasts if row.against == "leaner"]
+
+
+def test_who_is_kept_out_of_a_category_is_above_its_limit(medium: ReportData):
+    kept_out = 0
+    for part in medium.chosen.categories:
+        assert set(part.kept_out) == set(medium.chosen.experts) - set(part.allowed)
+        for energy_j, latency_s in part.kept_out.values():
+            assert energy_j > part.energy_budget_j or latency_s > part.latency_budget_s
+        kept_out += len(part.kept_out)
+    assert kept_out > 0
+
+
+def test_the_parts_are_in_the_run_folder(main_job: MainJob, medium: ReportData):
+    lines = read(main_job.folder / "parts.csv")
+    assert [line["device"] for line in lines] == [part.device for part in medium.parts]
+    assert [float(line["difference"]) for line in lines] == pytest.approx(
+        [p.difference for p in medium.parts]
+    )
+    assert "A leaner deployment does without" in " ".join(main_job.stdout.split())
