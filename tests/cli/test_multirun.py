@@ -63,6 +63,27 @@ def test_a_sweep_ends_with_a_row_for_each_budget(budgets):
     assert {key: found[3][key] for key in chosen} == chosen
 
 
+def test_every_line_of_a_job_says_which_job_and_an_infeasible_one_why(budgets):
+    sweep, done = budgets
+    lines = done.stdout.partition("summary of the sweep")[0].splitlines()
+    own = [line for line in lines if "][HYDRA]" not in line]
+    assert {line.partition(" ")[0] for line in own} == {f"#{job}" for job in range(4)}
+    assert any(re.match(r"#3 \[\S+\] score 0\.\d+, .*/3/report\.html$", line) for line in own)
+    why = rows(sweep)[0]["reason"].rpartition("; ")[2]
+    assert "all limits times" in why
+    assert any(
+        re.match(r"#0 \[\S+\] infeasible", line)
+        and line.endswith(f"(budget.energy_j=200 budget.latency_s=10): {why}")
+        for line in own
+    )
+    for job in range(4):
+        log = (sweep / str(job) / "train.log").read_text()
+        assert {line.partition("] ")[2] for line in log.splitlines()} == {
+            line.partition("] ")[2] for line in own if line.startswith(f"#{job} ")
+        }
+        assert "#" not in log
+
+
 def test_a_sweep_ends_with_a_page_that_compares_its_jobs(budgets):
     sweep, done = budgets
     assert f"comparison of the jobs: {sweep / 'comparison.html'}" in done.stdout

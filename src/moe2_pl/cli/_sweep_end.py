@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from moe2_pl.cli._multirun import ERROR, JOB
 from moe2_pl.cli._sweep_asked import asked_jobs, is_search, never_began
+from moe2_pl.cli._sweep_wandb import sync_command
 from moe2_pl.errors import MoE2Error
 from moe2_pl.report import Comparison, JobRow, replacing
 
@@ -168,6 +169,8 @@ class SweepSummary(Callback):
                 if (merged := merge_jobs(sweep)) is not None:
                     print(f"summary of the sweep: {merged}")
                 _compare(sweep, cls._asked if interrupted else None)
+                if (command := sync_command(sweep)) is not None:
+                    print(f"W&B: {command}")
         errors = [path for folder in _jobs(sweep) if (path := folder / ERROR).is_file()] if sweep else []
         if errors:
             more = (
