@@ -84,6 +84,23 @@ def test_every_line_of_a_job_says_which_job_and_an_infeasible_one_why(budgets):
         assert "#" not in log
 
 
+def test_a_search_says_what_matters_without_colours_and_one_command_uploads_all_runs(tmp_path):
+    pytest.importorskip("optuna")
+    folder = tmp_path / "a folder" / "sweep"
+    done = script(
+        *("train.py", "-m", "experiment=tune_gate", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2"),
+        *(*SMALL[:2], "hydra/launcher=basic", f"hydra.sweep.dir='{folder}'"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert not re.search("alembic|A new study", done.stdout)
+    assert "[HYDRA] Best value: " in done.stdout
+    said = [line for line in done.stdout.splitlines() if "W&B" in line]
+    assert said == [f"W&B: wandb sync -n 1 '{folder}'/*/wandb/offline-run-*"]
+    assert len(list(folder.glob("*/wandb/offline-run-*"))) == 2
+
+
 def test_a_sweep_ends_with_a_page_that_compares_its_jobs(budgets):
     sweep, done = budgets
     assert f"comparison of the jobs: {sweep / 'comparison.html'}" in done.stdout
