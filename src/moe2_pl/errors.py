@@ -78,7 +78,16 @@ class ProblemError(MoE2Error):
 
 
 class InfeasibleBudgetError(MoE2Error):
-    """No subset meets the budget."""
+    """No subset meets the budget.
+
+    Args:
+        message: why not, and what would do.
+        short: what would do alone, for one line among many; by default the message.
+    """
+
+    def __init__(self, message: str, short: str = "") -> None:
+        super().__init__(message)
+        self.short = short or message
 
 
 class UnknownNameError(ConfigError):

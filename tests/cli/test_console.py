@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 from tests.cli.conftest import ROOT, script
 
 from moe2_pl.cli import _console
+from moe2_pl.cli._run_log import show
+from moe2_pl.report._console import sized
 
 SMALL = (
     *("gate=linear", "trainer.max_epochs=2", "certificate=off", "logger=csv"),
@@ -28,9 +32,32 @@ def test_detail_is_shown_when_asked_for_and_the_log_has_the_same_lines(tmp_path:
     for run, folder in ((quiet, "quiet"), (loud, "loud")):
         lines = (tmp_path / folder / "train.log").read_text().splitlines()
         assert any("fitted the gate" in line for line in lines)
-        assert set(lines) <= set(run.stdout.splitlines())
+        (summary,) = (line for line in lines if line.endswith("] summary:"))
+        assert set(lines) - {summary} == set(run.stdout.splitlines())
+        assert any(line.endswith(f"report: {tmp_path / folder / 'report.html'}") for line in lines)
         assert "\x1b" not in run.stdout + run.stderr
         assert not run.stderr
+
+
+def test_a_log_has_the_tables_in_one_width_and_without_colour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def printed(text: str, console: Console | None = None) -> None:
+        sized(console).print(Text(text, style="bold red"))
+
+    file = logging.FileHandler(tmp_path / "train.log", encoding="utf-8")
+    logging.getLogger().addHandler(file)
+    try:
+        show("summary", printed, "word " * 30)
+    finally:
+        logging.getLogger().removeHandler(file)
+        file.close()
+    assert "\x1b[" in capsys.readouterr().out
+    kept = (tmp_path / "train.log").read_text(encoding="utf-8")
+    assert [line.split() for line in kept.splitlines()] == [["summary:"], ["word"] * 20, ["word"] * 10]
 
 
 def test_an_error_is_in_the_log_of_its_run(tmp_path: Path) -> None:

@@ -37,10 +37,16 @@ def interrupted(folder: Path, word: str, *overrides: str) -> tuple[int, str]:
             running.kill()
 
 
+def logged(folder: Path) -> str:
+    """The log of a run."""
+    return (folder / "train.log").read_text()
+
+
 def test_an_interrupted_training_leaves_the_best_checkpoint_so_far(tmp_path):
     status, said = interrupted(tmp_path / "run", "gate.ckpt", "trainer.max_epochs=5000", "gate=mlp")
     assert status == 130, said
     assert "training was interrupted in epoch" in said
+    assert "interrupted; finished answers and checkpoints are kept" in logged(tmp_path / "run")
     assert load_gate(tmp_path / "run" / "gate.ckpt").gate.model_ids
     assert not (tmp_path / "run" / "frontier.csv").exists()
 
@@ -50,7 +56,9 @@ def test_an_interrupted_certificate_leaves_the_frontier_and_a_report_marked_part
         tmp_path / "run", "planned", "trainer.max_epochs=3", "gate=mlp", "certificate=full"
     )
     assert status == 130, said
-    assert "MoE² on jetson_mix (partial: interrupted)" in said
+    for text in (said, logged(tmp_path / "run")):
+        assert "MoE² on jetson_mix (partial: interrupted)" in text
+        assert "interrupted; finished answers and checkpoints are kept" in text
     with (tmp_path / "run" / "frontier.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 148
     assert "The run was interrupted" in (tmp_path / "run" / "report.html").read_text()

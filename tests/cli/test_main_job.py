@@ -26,7 +26,11 @@ def test_the_run_folder_holds_what_was_promised(main_job):
     ):
         assert (main_job.folder / name).stat().st_size > 0, name
     assert (main_job.folder / ".hydra" / "config.yaml").is_file()
-    assert list((main_job.folder / "wandb").glob("offline-run-*"))
+    (offline,) = (main_job.folder / "wandb").glob("offline-run-*")
+    log = (main_job.folder / "train.log").read_text()
+    for said in ("family oracle, full pool", "Budget medium (", "report: ", f"W&B: wandb sync {offline}"):
+        assert said in log
+        assert said in main_job.stdout
 
 
 def test_every_budget_of_the_grid_is_in_the_frontier_proven(main_job):

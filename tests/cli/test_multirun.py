@@ -7,10 +7,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import interrupted_once, script, started
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from tests.cli.conftest import ROOT, interrupted_once, script, started
 from tests.report.conftest import frontier_row
 
 from moe2_pl.cli import SweepSummary, _sweep_end
+from moe2_pl.cli._sweep_asked import asked_jobs
 from moe2_pl.cli._sweep_end import read_comparison
 from moe2_pl.report import write_frontier
 
@@ -57,6 +61,44 @@ def test_a_sweep_ends_with_a_row_for_each_budget(budgets):
     with (sweep / "3" / "frontier.csv").open(newline="") as file:
         chosen = next(csv.DictReader(file))
     assert {key: found[3][key] for key in chosen} == chosen
+
+
+def test_every_line_of_a_job_says_which_job_and_an_infeasible_one_why(budgets):
+    sweep, done = budgets
+    lines = done.stdout.partition("summary of the sweep")[0].splitlines()
+    own = [line for line in lines if "][HYDRA]" not in line]
+    assert {line.partition(" ")[0] for line in own} == {f"#{job}" for job in range(4)}
+    assert any(re.match(r"#3 \[\S+\] score 0\.\d+, .*/3/report\.html$", line) for line in own)
+    why = rows(sweep)[0]["reason"].rpartition("; ")[2]
+    assert "all limits times" in why
+    assert any(
+        re.match(r"#0 \[\S+\] infeasible", line)
+        and line.endswith(f"(budget.energy_j=200 budget.latency_s=10): {why}")
+        for line in own
+    )
+    for job in range(4):
+        log = (sweep / str(job) / "train.log").read_text()
+        assert {line.partition("] ")[2] for line in log.splitlines()} == {
+            line.partition("] ")[2] for line in own if line.startswith(f"#{job} ")
+        }
+        assert "#" not in log
+
+
+def test_a_search_says_what_matters_without_colours_and_one_command_uploads_all_runs(tmp_path):
+    pytest.importorskip("optuna")
+    folder = tmp_path / "a folder" / "sweep"
+    done = script(
+        *("train.py", "-m", "experiment=tune_gate", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2"),
+        *(*SMALL[:2], "hydra/launcher=basic", f"hydra.sweep.dir='{folder}'"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert not re.search("alembic|A new study", done.stdout)
+    assert "[HYDRA] Best value: " in done.stdout
+    said = [line for line in done.stdout.splitlines() if "W&B" in line]
+    assert said == [f"W&B: wandb sync -n 1 '{folder}'/*/wandb/offline-run-*"]
+    assert len(list(folder.glob("*/wandb/offline-run-*"))) == 2
 
 
 def test_a_sweep_ends_with_a_page_that_compares_its_jobs(budgets):
@@ -131,15 +173,39 @@ def test_an_interrupted_sweep_keeps_the_jobs_that_ended(tmp_path):
         *("-m", f"seed={seeds}", "hydra.launcher.n_jobs=1", *SMALL),
         *("certificate=off", f"hydra.sweep.dir={sweep}"),
     )
-    interrupted_once(running, (sweep / "1" / "job.json").exists, 120)
+    said, _ = interrupted_once(running, (sweep / "1" / "job.json").exists, 120)
     found = rows(sweep)
     assert 2 <= len(found) < 20
     assert all(json.loads((sweep / row["job"] / "job.json").read_text())["gate_address"] for row in found)
-    assert "jobs (partial: interrupted)</h1>" in (sweep / "comparison.html").read_text(encoding="utf-8")
+    page = (sweep / "comparison.html").read_text(encoding="utf-8")
+    begun = len(list(sweep.glob("*/.hydra")))
+    assert f"Comparison of {begun} of 20 jobs (partial: interrupted)</h1>" in page
+    (progress,) = re.findall(rf"{len(found)} of 20 jobs ended, .*{20 - begun} never began\.", said)
+    assert progress in page
+
+
+def test_what_was_asked_is_known_before_it_is_begun():
+    def asked(sweeper: dict, *task: str) -> list[list[str]]:
+        config = OmegaConf.create({"hydra": {"sweeper": sweeper, "overrides": {"task": list(task)}}})
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return asked_jobs(config, GlobalHydra.instance().config_loader())
+
+    basic = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"}
+    params = {**basic, "params": {"budget.energy_j": "500,700"}}
+    assert asked(params, "seed=0,1", "gate=mlp") == [
+        [f"budget.energy_j={joules}", f"seed={seed}", "gate=mlp"] for joules in (500, 700) for seed in (0, 1)
+    ]
+    budgets = [p.stem for p in (ROOT / "conf" / "budget").iterdir()]
+    assert sorted(asked({**basic, "params": None}, "budget=glob(*)")) == [
+        [f"budget={b}"] for b in sorted(budgets)
+    ]
+    search = {"_target_": "some.OptunaSweeper", "n_trials": 3, "sampler": {"_target_": "optuna.TPESampler"}}
+    assert asked(search, "gate=mlp") == [[], [], []]
+    assert asked({**search, "sampler": {"_target_": "optuna.GridSampler"}}, "gate=mlp") == []
 
 
 def test_a_comparison_that_cannot_be_written_is_one_line_and_no_failure(tmp_path, monkeypatch, capsys):
-    def refuse(sweep, *, interrupted):
+    def refuse(sweep, **how):
         raise ValueError("no\nsuch thing")
 
     monkeypatch.setattr(_sweep_end, "read_comparison", refuse)

@@ -1,5 +1,6 @@
 """The page of a sweep: what varied, which job is best and by what, what went wrong; for any sweep, and any name."""
 
+import io
 import json
 import math
 import re
@@ -329,6 +330,32 @@ def test_one_job_is_not_compared(tmp_path: Path) -> None:
     assert specs == {}
 
 
+def test_an_interrupted_sweep_says_what_never_began(tmp_path: Path) -> None:
+    asked = [{"seed": str(seed), "gate": "mlp"} for seed in range(12)]
+    done = tuple(job(i, asked=asked[i]) for i in range(3))
+    cut = lost(3, "interrupted", "it has not come to its end", **asked[3])
+    c = Comparison("s", (*done, cut), partial=True, never_began=tuple(asked[4:]))
+    text, _ = page(c, tmp_path)
+    assert "Comparison of 4 of 12 jobs (partial: interrupted)" in text
+    assert "3 of 12 jobs ended, 1 was interrupted, 8 never began." in text
+    assert "3 with a deployment, 1 interrupted, 8 never began" in text
+    assert "3 of 12 jobs ended, 1 was interrupted, 8 never began." in terminal(c, 100)
+
+
+def test_of_one_job_that_ended_before_the_interrupt_nothing_is_said_of_all(tmp_path: Path) -> None:
+    first = job(0, asked={"seed": "0"})
+    for c in (
+        Comparison("s", (first,), partial=True, never_began=({"seed": "1"}, {"seed": "2"})),
+        Comparison("s", (first,), partial=True, never_began=({}, {}), search=True),
+    ):
+        text, _ = page(c, tmp_path)
+        assert "One deployment to look at, of job 0" in text
+        assert "Nothing varied" not in text
+        assert "The same in all jobs" not in text
+        assert ("seed (0, 1, 2)" in text) is not c.search
+        assert "1 of 3 jobs ended, 2 never began." in text
+
+
 def test_jobs_that_only_trained_say_so(tmp_path: Path) -> None:
     c = Comparison("s", tuple(JobRow(str(i), {"seed": str(i)}, "ended") for i in range(2)))
     text, specs = page(c, tmp_path)
@@ -416,6 +443,13 @@ def test_names_cannot_break_out(name: str, tmp_path: Path) -> None:
         assert name not in json.dumps(json.loads(specs[1]), ensure_ascii=False)
 
 
+def terminal(c: Comparison, width: int) -> str:
+    """What a terminal of so many columns shows."""
+    out = io.StringIO()
+    print_comparison(c, Console(file=out, width=width, force_terminal=True, color_system=None))
+    return out.getvalue()
+
+
 def test_the_terminal_shows_the_best_of_many_and_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
     c = seeds({f"o{i:02}": [0.6 + 0.001 * i] for i in range(40)})
     print_comparison(c, Console(width=100))
@@ -426,6 +460,47 @@ def test_the_terminal_shows_the_best_of_many_and_the_answer(capsys: pytest.Captu
     assert "The 20 jobs with the lowest validation scores" in out
     assert out.strip().endswith("Best by validation score: objective=o39")
     assert max(map(len, out.splitlines())) <= 100
+
+
+LONG = (
+    {"expert_pool": "jetson_mix", "device@expert_pool.devices.orin_a": "agx_thor", "objective": "mixture"},
+    {"expert_pool": "jetson_mix_fleet", "device@expert_pool.devices.orin_a": "agx_orin_64gb"},
+)
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("many", [False, True])
+def test_the_terminals_table_breaks_no_word(width: int, many: bool) -> None:
+    jobs = [
+        job(
+            i,
+            asked={
+                "budget": ("tight", "medium", "loose")[i // 2],
+                "objective": ("competence", "mixture")[i % 2],
+                **(
+                    LONG[i % 2] | {"budget.latency_s": "{tutor: 30, assistant: 3, default: 10}"}
+                    if many
+                    else {}
+                ),
+                "seed": str(i // 3 if many else 0),
+            },
+        )
+        for i in range(6)
+    ]
+    cut = lost(6, "interrupted", "…", budget="tight", objective="mixture", seed="0")
+    c = Comparison("s", (*jobs, cut))
+    lines = terminal(c, width).splitlines()
+    assert max(map(len, lines)) <= width
+    (head,) = (line for line in lines if "held out" in line)
+    own = ["budget", "objective"] if width == 100 and not many else []
+    assert re.split(r"\s{2,}", head.strip()) == [
+        *("job", *own, "validation", "held out", "energy", "latency", "experts", "status")
+    ]
+    words = {word.strip(",") for line in lines for word in line.split()}
+    for each in jobs:
+        for key in c.varied:
+            for word in each.asked[key].split() if own else f"{c.short[key]}={each.asked[key]}".split():
+                assert word.strip(",") in words
 
 
 @needs_browser

@@ -4,8 +4,18 @@ from moe2_pl.cli._console import ConsoleHandler
 from moe2_pl.cli._evaluate import evaluate
 from moe2_pl.cli._logging import wandb_logger
 from moe2_pl.cli._main import run
+from moe2_pl.cli._optuna import OptunaLines
 from moe2_pl.cli._ray_cluster import RayCluster
 from moe2_pl.cli._sweep_end import SweepSummary
 from moe2_pl.cli._train import train
 
-__all__ = ["ConsoleHandler", "RayCluster", "SweepSummary", "evaluate", "run", "train", "wandb_logger"]
+__all__ = [
+    "ConsoleHandler",
+    "OptunaLines",
+    "RayCluster",
+    "SweepSummary",
+    "evaluate",
+    "run",
+    "train",
+    "wandb_logger",
+]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TextIO
 
-from moe2_pl.cli._multirun import in_multirun
+from moe2_pl.cli._multirun import in_multirun, job_number
 
 __all__ = ["ConsoleHandler", "somebody_watches", "watched"]
 
@@ -20,6 +20,8 @@ _EVERY_S = 15.0
 class ConsoleHandler(logging.StreamHandler[TextIO]):
     """Writes to what is standard output at the moment, so that lines go above a bar instead of into it.
 
+    In a multirun each line begins with the number of its job, as Hydra writes it: ``#3``.
+
     Args:
         stream: not used; the configuration of every stream handler gives one.
     """
@@ -31,6 +33,11 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
     def stream(self) -> TextIO:  # type: ignore[override]
         """Standard output, which Rich replaces while a bar is shown."""
         return sys.stdout
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, which the number of the job tells from those of other jobs."""
+        number = job_number()
+        return super().format(record) if number is None else f"#{number} {super().format(record)}"
 
 
 def somebody_watches() -> bool:

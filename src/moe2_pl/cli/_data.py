@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from hydra.core.hydra_config import HydraConfig
 
 from moe2_pl.cli._console import watched
+from moe2_pl.cli._run_log import show
 from moe2_pl.errors import ConfigError, IntegrityError, UnknownNameError
 from moe2_pl.outputs import (
     ExpertOutputs,
@@ -59,7 +61,7 @@ def data_module(settings: Mapping[str, Any], pool: ExpertPool) -> ExpertOutputsD
             os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         before = _before(plan, recorded) if anew else None
         with _workers(settings["precompute"]) as workers:
-            outputs = precomputed(plan, workers, _watch, print_fills, anew=anew)
+            outputs = precomputed(plan, workers, _watch, partial(show, "asked", print_fills), anew=anew)
         if before is not None:
             _compare(outputs, before, recorded or "before")
         if settings["precompute"]["save"] is not None:

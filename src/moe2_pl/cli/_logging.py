@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
 
-from moe2_pl.cli._multirun import sweep_folder
+from moe2_pl.cli._multirun import differing, sweep_folder
 from moe2_pl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def wandb_logger(
             raise ConfigError(
                 f"logger.wandb.id={id} names one run, and a multirun has several; use logger.wandb.group"
             )
-        name = name or _name(job.overrides.task, folder)
+        name = name or _name(differing())
         group = group or (_group(folder) if folder else None)
         job_type = job_type or job.job.name
         tags = tags or [job.runtime.choices[key] for key in _TAGS if job.runtime.choices.get(key)]
@@ -95,14 +94,9 @@ def _logged_in() -> bool:
         ) from error
 
 
-def _name(overrides: Iterable[str], sweep: Path | None) -> str | None:
+def _name(overrides: Iterable[str]) -> str | None:
     """The overrides of a job as one short line; None where there are none, and W&B makes up a name."""
-    told = [text for text in overrides if not text.lstrip("+~").startswith(("logger", "paths."))]
-    if sweep is not None and (sweep / "multirun.yaml").exists():
-        # Hydra keeps what was asked for there: seed=0,1, of which this job has seed=0.
-        asked = OmegaConf.load(sweep / "multirun.yaml").hydra.overrides.task
-        told = [text for text in told if text not in asked] or told
-    line = ", ".join(told)
+    line = ", ".join(text for text in overrides if not text.lstrip("+~").startswith(("logger", "paths.")))
     return (line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…") or None
 
 

@@ -17,8 +17,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 from yaml import YAMLError
 
-from moe2_pl.cli._multirun import end_job, forget_job, in_multirun, job_name, write_error, write_job
+from moe2_pl.cli._multirun import (
+    differing,
+    end_job,
+    forget_job,
+    in_multirun,
+    job_name,
+    write_error,
+    write_job,
+)
 from moe2_pl.cli._ray_cluster import ray_errors_told
+from moe2_pl.cli._run_log import leave_in_log
 from moe2_pl.cli._schema import register_schema
 from moe2_pl.cli._sweep_end import SweepSummary
 from moe2_pl.errors import InfeasibleBudgetError, MoE2Error, UnknownNameError, closest
@@ -27,6 +36,7 @@ __all__ = ["run"]
 
 log = logging.getLogger(__name__)
 
+_INTERRUPTED = "interrupted; finished answers and checkpoints are kept"
 # Choices that exist once their package is installed.
 _SWEEP = "pip install 'moe2-pl[sweep]'"
 _PLUGINS = {
@@ -53,11 +63,12 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
     def guarded(config: DictConfig) -> object:
         if in_multirun() and not verbose:
             return _alone(task, config)
-        with _expected_errors(verbose):
+        with _expected_errors(verbose), _interrupt_in_log():
             try:
                 return task(config)
             except Exception as error:
-                _keep(error)
+                # Standard error gets it once the job has ended.
+                leave_in_log(f"error: {_one_line(error)}", logging.ERROR)
                 raise
 
     with _expected_errors(verbose), SweepSummary.merged_at_the_end(), ray_errors_told(), _raising_hydra():
@@ -82,27 +93,30 @@ def _alone(task: Callable[[DictConfig], object], config: DictConfig) -> object:
     """One job of a multirun, which an expected error ends alone: for sweepers a trial without a value."""
     forget_job()
     try:
-        value = task(config)
+        with _interrupt_in_log():
+            value = task(config)
         end_job()
         return value
     except InfeasibleBudgetError as error:
         # Of a sweep over budgets a result like others.
         write_job(status="infeasible", reason=str(error))
-        print(f"infeasible: {job_name()}")
+        log.warning("infeasible (%s): %s", " ".join(differing()), error.short)
     except (MoE2Error, HydraException, OmegaConfBaseException) as error:
         # Not raised: Hydra would print a line of its own.
-        said = f"{job_name()}: {_one_line(error)}"
-        write_error(said)
-        print(f"failed: {said}")
+        why = _one_line(error)
+        write_error(f"{job_name()}: {why}")
+        log.error("failed (%s): %s", " ".join(differing()), why)
     return None
 
 
-def _keep(error: Exception) -> None:
-    """Leave an error in the run folder's log, too; standard error gets it once the job has ended."""
-    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, "error: %s", (_one_line(error),), None)
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.FileHandler):
-            handler.handle(record)
+@contextmanager
+def _interrupt_in_log() -> Iterator[None]:
+    """Leave an interrupt in the log of its run, too."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        leave_in_log(_INTERRUPTED, logging.WARNING)
+        raise
 
 
 @contextmanager
@@ -120,7 +134,7 @@ def _expected_errors(verbose: bool) -> Iterator[None]:
         print(f"error: the configuration is not valid YAML: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; finished answers and checkpoints are kept", file=sys.stderr)
+        print(_INTERRUPTED, file=sys.stderr)
         sys.exit(130)
 
 

@@ -6,22 +6,27 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from omegaconf import OmegaConf
 
 from moe2_pl.report import replacing
 
 __all__ = [
     "ERROR",
     "JOB",
+    "differing",
     "end_job",
     "forget_job",
     "in_multirun",
     "job_name",
+    "job_number",
     "sweep_folder",
     "write_error",
     "write_job",
 ]
 
 JOB, ERROR = "job.json", "error.txt"
+# Hydra's, of what was asked for; a sweeper that searches leaves none.
+_MULTIRUN = "multirun.yaml"
 
 
 def sweep_folder() -> Path | None:
@@ -37,10 +42,26 @@ def in_multirun() -> bool:
     return sweep_folder() is not None
 
 
+def job_number() -> int | None:
+    """The number of this job of a multirun; None in a single run, and where a multirun starts its jobs."""
+    if not in_multirun() or OmegaConf.is_missing(HydraConfig.get().job, "num"):
+        return None
+    return int(HydraConfig.get().job.num)
+
+
 def job_name() -> str:
-    """The job's number and what was asked of it."""
-    job = HydraConfig.get()
-    return f"job {job.job.num} ({' '.join(job.overrides.task)})"
+    """The job's number and what tells it from others."""
+    return f"job {job_number()} ({' '.join(differing())})"
+
+
+def differing() -> list[str]:
+    """What was asked of this job of a multirun and not of all of them; all of it where that is not known."""
+    sweep, told = sweep_folder(), list(HydraConfig.get().overrides.task)
+    if sweep is None or not (sweep / _MULTIRUN).is_file():
+        return told
+    # Hydra keeps what was asked for there: seed=0,1, of which this job has seed=0.
+    asked = OmegaConf.load(sweep / _MULTIRUN).hydra.overrides.task
+    return [text for text in told if text not in asked] or told
 
 
 def write_job(**figures: Any) -> None:

@@ -1,10 +1,12 @@
 """The files of a run folder: written at the end, all from the same figures."""
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moe2_pl.cli._interrupts import not_lost
+from moe2_pl.cli._run_log import show
 from moe2_pl.report import (
     ReportData,
     print_summary,
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["job_figures", "write_results"]
 
+log = logging.getLogger(__name__)
+
 
 def write_results(data: ReportData, folder: Path, *, brief: bool = False) -> None:
     """Write the CSV files and report.html, and print the closing table; of one job among many one line, ``brief``.
@@ -32,12 +36,11 @@ def write_results(data: ReportData, folder: Path, *, brief: bool = False) -> Non
     report = not_lost(lambda: _written(data, folder), lambda: interrupts.append("writing"))
     if brief:
         row = data.chosen
-        print(
-            f"score {row.score:.3f}, {row.energy_j:,.0f} J, {row.latency_s:.3g} s, {len(row.experts)} experts: {report}"
-        )
+        figures = f"score {row.score:.3f}, {row.energy_j:,.0f} J, {row.latency_s:.3g} s"
+        log.info("%s, %d experts: %s", figures, len(row.experts), report)
     else:
-        print_summary(data)
-        print(f"report: {report}")
+        show("summary", print_summary, data)
+        log.info("report: %s", report)
     if data.partial or interrupts:
         raise KeyboardInterrupt
 

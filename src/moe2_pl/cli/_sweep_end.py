@@ -4,16 +4,20 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from moe2_pl.cli._multirun import ERROR, JOB
+from moe2_pl.cli._sweep_asked import asked_jobs, is_search, never_began
+from moe2_pl.cli._sweep_wandb import sync_command
 from moe2_pl.errors import MoE2Error
 from moe2_pl.report import Comparison, JobRow, replacing
 
@@ -21,6 +25,7 @@ __all__ = ["SweepSummary", "merge_jobs", "read_comparison"]
 
 # Where a job's files lie or how it is watched is no setting to compare.
 _PLACES = ("paths.", "hydra.", "logger")
+_OVERRIDES = Path(".hydra", "overrides.yaml")
 _FRONTIER, _REPORT = "frontier.csv", "report.html"
 _FIGURES = ("validation_score", "mean_regret", "mean_regret_low", "mean_regret_high")
 
@@ -57,7 +62,15 @@ def _row(folder: Path) -> dict[str, Any] | None:
 
 
 def _asked(folder: Path) -> dict[str, str]:
-    asked = [str(text).lstrip("+~") for text in OmegaConf.load(folder / ".hydra" / "overrides.yaml")]
+    return _settings(_overrides(folder))
+
+
+def _overrides(folder: Path) -> list[str]:
+    return list(map(str, OmegaConf.load(folder / _OVERRIDES)))
+
+
+def _settings(overrides: Iterable[str]) -> dict[str, str]:
+    asked = [text.lstrip("+~") for text in overrides]
     return dict(text.partition("=")[::2] for text in asked if not text.startswith(_PLACES))
 
 
@@ -66,25 +79,27 @@ def _jobs(sweep: Path) -> list[Path]:
     return sorted(sweep.iterdir(), key=lambda p: (int(p.name) if p.name.isdigit() else sys.maxsize, p.name))
 
 
-def read_comparison(sweep: Path, *, interrupted: bool = False) -> Comparison | None:
+def read_comparison(
+    sweep: Path, *, interrupted: bool = False, asked: Iterable[list[str]] = ()
+) -> Comparison | None:
     """What the jobs of a sweep left, to be compared; None where no job has begun.
 
     Args:
         sweep: folder of the multirun.
         interrupted: whether it did not come to its end.
+        asked: the overrides of every job that was asked for, where some may not have begun.
     """
-    folders = [folder for folder in _jobs(sweep) if (folder / ".hydra" / "overrides.yaml").is_file()]
+    folders = [folder for folder in _jobs(sweep) if (folder / _OVERRIDES).is_file()]
     if not folders:
         return None
     jobs = tuple(map(_job, folders))
-    sweeper = str(
-        OmegaConf.select(OmegaConf.load(folders[0] / ".hydra" / "hydra.yaml"), "hydra.sweeper._target_")
-    )
+    kept = OmegaConf.load(folders[0] / ".hydra" / "hydra.yaml")
     return Comparison(
         name=sweep.name,
         jobs=jobs,
         partial=interrupted or any(job.outcome in ("interrupted", "partial") for job in jobs),
-        search=not sweeper.endswith("BasicSweeper"),
+        search=is_search(str(OmegaConf.select(kept, "hydra.sweeper._target_"))),
+        never_began=tuple(map(_settings, never_began(asked, list(map(_overrides, folders))))),
     )
 
 
@@ -127,10 +142,13 @@ class SweepSummary(Callback):
     """Merges and compares the jobs of a multirun when it ends, or is interrupted."""
 
     _open: ClassVar[Path | None] = None
+    _asked: ClassVar[Callable[[], list[list[str]]]] = list
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Remember where the jobs will be."""
+        """Remember where the jobs will be, and what was asked."""
         SweepSummary._open = Path(config.hydra.sweep.dir)
+        # Hydra forgets its loader before the end.
+        SweepSummary._asked = partial(asked_jobs, config, GlobalHydra.instance().config_loader())
 
     @classmethod
     @contextmanager
@@ -150,7 +168,9 @@ class SweepSummary(Callback):
             if sweep is not None and sweep.is_dir():
                 if (merged := merge_jobs(sweep)) is not None:
                     print(f"summary of the sweep: {merged}")
-                _compare(sweep, interrupted=interrupted)
+                _compare(sweep, cls._asked if interrupted else None)
+                if (command := sync_command(sweep)) is not None:
+                    print(f"W&B: {command}")
         errors = [path for folder in _jobs(sweep) if (path := folder / ERROR).is_file()] if sweep else []
         if errors:
             more = (
@@ -159,12 +179,18 @@ class SweepSummary(Callback):
             raise MoE2Error(f"{errors[0].read_text()}{more}")
 
 
-def _compare(sweep: Path, *, interrupted: bool) -> None:
-    """Write ``comparison.html`` and print its table."""
+def _compare(sweep: Path, interrupted: Callable[[], list[list[str]]] | None) -> None:
+    """Write ``comparison.html`` and print its table.
+
+    Args:
+        sweep: folder of the multirun.
+        interrupted: of one that did not come to its end, tells what was asked of its jobs.
+    """
     try:
         from moe2_pl.report import print_comparison, write_comparison
 
-        comparison = read_comparison(sweep, interrupted=interrupted)
+        asked = interrupted() if interrupted else []
+        comparison = read_comparison(sweep, interrupted=interrupted is not None, asked=asked)
         if comparison is not None:
             print_comparison(comparison)
             print(f"comparison of the jobs: {write_comparison(comparison, sweep / 'comparison.html')}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from moe2_pl.cli._console import somebody_watches
+from moe2_pl.cli._run_log import show
 from moe2_pl.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def train(config: DictConfig) -> float | None:
     from moe2_pl.cli._gate_store import gate_address, gate_store
     from moe2_pl.cli._multirun import in_multirun, write_job
     from moe2_pl.cli._outputs import job_figures, write_results
+    from moe2_pl.cli._sweep_wandb import kept_in_sweep
     from moe2_pl.cli.evaluation import certificate_options, prepare, report_data
     from moe2_pl.gate import load_gate
     from moe2_pl.outputs import plan_status
@@ -70,7 +72,8 @@ def train(config: DictConfig) -> float | None:
     certificate = certificate_options(settings)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
     if "status" in config.stages:
-        print_status(plan_status(configured_plan(settings, pool)), settings["expert_pool"]["outputs"])
+        status = plan_status(configured_plan(settings, pool))
+        show("status", print_status, status, settings["expert_pool"]["outputs"])
     if not {*config.stages} - {"status"}:
         return None
     data = data_module(settings, pool)
@@ -132,7 +135,8 @@ def train(config: DictConfig) -> float | None:
                 pool=settings["expert_pool"],
                 folder=folder,
             )
-            print(finish_wandb(logger))
+            # A sweep ends with one line for all of its jobs.
+            log.log(logging.DEBUG if kept_in_sweep(logger) else logging.INFO, "%s", finish_wandb(logger))
     return result.validation_score
 
 

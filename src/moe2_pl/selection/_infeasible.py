@@ -79,20 +79,21 @@ class Infeasibility:
         """Whether the search for the factor was finished within its time limit."""
         return self.at_least == self.factor
 
-    def __str__(self) -> str:
-        needs = "; ".join(str(requirement) for requirement in self.requirements)
+    @property
+    def verdict(self) -> str:
+        """By how much the limits would have to grow."""
         grow = f"all limits times {self.factor:.4g} would do"
         if not np.isfinite(self.factor):
-            verdict = "no larger budget helps"
-            if not self.exact:
-                verdict = f"all limits would have to grow at least {self.at_least:.4g} times"
-        elif self.exact:
-            verdict = grow
-        else:
-            verdict = (
-                f"{grow}, and less than {self.at_least:.4g} would not (the time limit left the rest open)"
-            )
-        return f"no subset meets the budget: alone, {needs}; {verdict}"
+            if self.exact:
+                return "no larger budget helps"
+            return f"all limits would have to grow at least {self.at_least:.4g} times"
+        if self.exact:
+            return grow
+        return f"{grow}, and less than {self.at_least:.4g} would not (the time limit left the rest open)"
+
+    def __str__(self) -> str:
+        needs = "; ".join(str(requirement) for requirement in self.requirements)
+        return f"no subset meets the budget: alone, {needs}; {self.verdict}"
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,8 @@ def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> 
     chosen, budget = configured_budget(config["budget"], budgets, planner.queries_per_s, config["tariff"])
     found = solve(problem, budget, config["solver"]["name"])
     if found.status == "infeasible":
-        raise InfeasibleBudgetError(f"budget '{chosen}': {found.infeasibility}")
+        why = found.infeasibility
+        raise InfeasibleBudgetError(f"budget '{chosen}': {why}", short=why.verdict if why else "")
     grid = budget_grid(problem, config["sweep"]["energy_points"], config["sweep"]["latency_points"])
     return Setting(
         pool,

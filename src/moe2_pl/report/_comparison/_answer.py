@@ -9,7 +9,7 @@ from moe2_pl.report._comparison._choice import Choice, best_choices, choice_head
 from moe2_pl.report._comparison._data import Comparison, JobRow, is_budget, number, shown
 from moe2_pl.report._format import MISSING, quantity, score, status_text
 
-__all__ = ["Answer", "answer", "outcome_text"]
+__all__ = ["Answer", "answer", "outcome_text", "progress", "title"]
 
 _TROUBLES = ("infeasible", "failed", "interrupted", "partial")
 _LISTED = 8  # values of a setting that are worth naming one by one
@@ -34,17 +34,40 @@ class Answer:
     best: JobRow | None = None
 
 
+def title(c: Comparison) -> str:
+    """What the comparison is of."""
+    partial = " (partial: interrupted)" if c.partial else ""
+    return f"Comparison of {_count(c)} job{'s' * (c.total > 1)}{partial}"
+
+
+def progress(c: Comparison) -> str:
+    """How far a sweep came that was interrupted; '' for one that was not.
+
+    Example:
+        >>> jobs = JobRow("0", {}, "ended"), JobRow("1", {}, "interrupted")
+        >>> progress(Comparison("", jobs, partial=True, never_began=({"seed": "2"}, {"seed": "3"})))
+        '1 of 4 jobs ended, 1 was interrupted, 2 never began.'
+    """
+    if not c.partial:
+        return ""
+    cut = sum(job.outcome in ("interrupted", "partial") for job in c.jobs)
+    parts = [f"{len(c.jobs) - cut} of {c.total} job{'s' * (c.total > 1)} ended"]
+    parts += [f"{cut} {'was' if cut == 1 else 'were'} interrupted"] if cut else []
+    parts += [f"{len(c.never_began)} never began"] if c.never_began else []
+    return f"{', '.join(parts)}."
+
+
 def answer(c: Comparison) -> Answer:
     """The answer of a sweep."""
     jobs = c.with_deployment
     asked = _asked(c)
-    count = ("jobs", str(len(c.jobs)), _outcomes(c))
+    count = ("jobs", _count(c), _outcomes(c))
     if not jobs:
         ended = any(job.outcome == "ended" for job in c.jobs)
         heading = "No job was evaluated" if ended else f"No job has a deployment: {_outcomes(c)}"
         return Answer(heading, (count,), asked)
     if len(jobs) == 1:
-        which = f"job {jobs[0].job}" if len(c.jobs) > 1 else "the only job"
+        which = f"job {jobs[0].job}" if c.total > 1 else "the only job"
         heading = f"One deployment to look at, of {which}: held-out score {score(jobs[0].score)}"
         return Answer(heading, (count, *_tiles(jobs[0])), (*asked, *_deploys(jobs[0])), best=jobs[0])
     if c.budgets_varied and not c.settings and not c.different_queries:
@@ -128,9 +151,11 @@ def _asked(c: Comparison) -> tuple[str, ...]:
         else f"{key} ({len(values)} values, {_ends(values)})"
         for key, values in c.varied.items()
     ]
-    varied = f"What varied: {'; '.join(parts)}." if parts else "Nothing varied."
+    # What a search would have varied is not known from one trial.
+    varied = f"What varied: {'; '.join(parts)}." if parts else "" if c.search else "Nothing varied."
     common = ", ".join(f"{key}={value}" for key, value in c.common.items())
-    return varied, *([f"The same in all jobs: {common}."] if common else [])
+    same = f"The same in all jobs: {common}." if common and not (c.search and not parts) else ""
+    return tuple(filter(None, (progress(c), varied, same)))
 
 
 def _ascending(values: tuple[str, ...]) -> list[str]:
@@ -154,7 +179,13 @@ def _outcomes(c: Comparison) -> str:
     parts = [f"{done} with a deployment"] if done else []
     bare = sum(job.outcome == "ended" and job.row is None for job in c.jobs)
     parts += [f"{bare} without evaluation"] if bare else []
-    return ", ".join([*parts, *(f"{count[word]} {word}" for word in _TROUBLES if count[word])])
+    parts += [f"{count[word]} {word}" for word in _TROUBLES if count[word]]
+    parts += [f"{len(c.never_began)} never began"] if c.never_began else []
+    return ", ".join(parts)
+
+
+def _count(c: Comparison) -> str:
+    return f"{len(c.jobs)} of {c.total}" if c.never_began else str(c.total)
 
 
 def _validation(choice: Choice) -> tuple[str, str, str]:

@@ -101,17 +101,25 @@ class Comparison:
         jobs: in their order.
         partial: whether the sweep was interrupted.
         search: whether a sweeper chose each job's settings by the scores of those before it.
+        never_began: setting → value, as it was asked of each job that an interrupt forestalled; empty mappings in a
+            search, which had not chosen them.
     """
 
     name: str
     jobs: tuple[JobRow, ...]
     partial: bool = False
     search: bool = False
+    never_began: tuple[Mapping[str, str], ...] = ()
+
+    @property
+    def total(self) -> int:
+        """How many jobs were asked for."""
+        return len(self.jobs) + len(self.never_began)
 
     @property
     def varied(self) -> dict[str, tuple[str, ...]]:
-        """Settings with more than one value → their values in the order of the jobs."""
-        return _varied(self.jobs)
+        """Settings with more than one value in what was asked → their values in the order of the jobs."""
+        return _varied([*(job.asked for job in self.jobs), *filter(None, self.never_began)])
 
     @property
     def common(self) -> dict[str, str]:
@@ -138,19 +146,23 @@ class Comparison:
         return tuple(job for job in self.jobs if job.row)
 
     @property
+    def _varied_deployed(self) -> dict[str, tuple[str, ...]]:
+        return _varied([job.asked for job in self.with_deployment])
+
+    @property
     def settings(self) -> tuple[str, ...]:
         """What varied among the jobs with a deployment, but for the budget and the seed."""
-        return tuple(key for key in _varied(self.with_deployment) if not is_budget(key) and key != _SEED)
+        return tuple(key for key in self._varied_deployed if not is_budget(key) and key != _SEED)
 
     @property
     def budgets_varied(self) -> bool:
         """Whether jobs with a deployment were asked for different budgets."""
-        return any(map(is_budget, _varied(self.with_deployment)))
+        return any(map(is_budget, self._varied_deployed))
 
     @property
     def seeds(self) -> int:
         """How many training seeds the jobs with a deployment have."""
-        return len(_varied(self.with_deployment).get(_SEED, ("",)))
+        return len(self._varied_deployed.get(_SEED, ("",)))
 
     @property
     def different_queries(self) -> bool:
@@ -182,8 +194,7 @@ class Comparison:
         return ", ".join(f"{short[key]}={shown(job.asked.get(key, ''))}" for key in chosen)
 
 
-def _varied(jobs: Iterable[JobRow]) -> dict[str, tuple[str, ...]]:
-    asked = [job.asked for job in jobs]
+def _varied(asked: Sequence[Mapping[str, str]]) -> dict[str, tuple[str, ...]]:
     keys = dict.fromkeys(key for settings in asked for key in settings)
     values = {key: tuple(dict.fromkeys(settings.get(key, "") for settings in asked)) for key in keys}
     return {key: found for key, found in values.items() if len(found) > 1}

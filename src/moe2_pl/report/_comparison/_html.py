@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from moe2_pl.report._comparison._answer import answer, outcome_text
+from moe2_pl.report._comparison._answer import answer, outcome_text, title
 from moe2_pl.report._comparison._budgets import budget_sections
 from moe2_pl.report._comparison._choice import plus_minus
 from moe2_pl.report._comparison._data import Comparison, shown
@@ -27,12 +27,11 @@ def write_comparison(comparison: Comparison, path: Path) -> Path:
         ``path``.
     """
     found = sections(comparison)
-    partial = " (partial: interrupted)" if comparison.partial else ""
     return write_page(
         path,
         "comparison.html",
         {panel.key: panel for section in found for panel in section.panels},
-        title=f"Comparison of {len(comparison.jobs)} job{'s' * (len(comparison.jobs) > 1)}{partial}",
+        title=title(comparison),
         comparison=comparison,
         answer=answer(comparison),
         sections=found,

@@ -4,10 +4,13 @@ import math
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
-from moe2_pl.report._comparison._answer import answer
+from moe2_pl.report._comparison._answer import answer, progress, title
 from moe2_pl.report._comparison._data import Comparison, JobRow, shown
 from moe2_pl.report._console import sized
 from moe2_pl.report._format import MISSING, quantity, score
@@ -15,11 +18,14 @@ from moe2_pl.report._format import MISSING, quantity, score
 __all__ = ["print_comparison"]
 
 _MOST = 20
-_APART = 4  # settings that fit as columns of their own
+_UNLIMITED = 10_000  # columns
+_INDENT = 7  # of what stands under a row, past the job's number
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
     """Prints a table of the jobs and the answer in one line; of many jobs the best, by validation score.
+
+    Settings have columns of their own where all columns fit; else what was asked of a job stands under its figures.
 
     Args:
         comparison: at least one job.
@@ -31,7 +37,11 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     if left_out > 0:
         best = sorted(jobs, key=_rank)[:_MOST]
         jobs = tuple(job for job in jobs if job in best)
-    out.print(_table(comparison, jobs))
+    table = _table(comparison, jobs, apart=True)
+    if Measurement.get(out, out.options.update(max_width=_UNLIMITED), table).maximum <= out.width:
+        out.print(table)
+    else:
+        _print_under(comparison, jobs, out)
     if left_out > 0:
         out.print(
             Text(
@@ -39,7 +49,20 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
                 style="dim",
             )
         )
+    if comparison.partial:
+        out.print(Text(progress(comparison)))
     out.print(Text(answer(comparison).heading, style="bold"))
+
+
+def _print_under(c: Comparison, jobs: tuple[JobRow, ...], out: Console) -> None:
+    """The table without settings, and under each of its rows what was asked of the job."""
+    lines = out.render_lines(_table(c, jobs, apart=False), pad=False)
+    # A row is one line, since nothing in it is folded; a blank line ends the table.
+    first = len(lines) - 1 - len(jobs)
+    for i, line in enumerate(lines):
+        out.print(Segments([*line, Segment.line()]))
+        if 0 <= i - first < len(jobs):
+            out.print(Padding(Text(c.named(jobs[i - first]), style="dim"), (0, 0, 0, _INDENT)))
 
 
 def _rank(job: JobRow) -> float:
@@ -50,17 +73,16 @@ def _status(job: JobRow) -> str:
     return job.chosen.status if job.outcome == "ended" and job.chosen else job.outcome
 
 
-def _table(c: Comparison, jobs: tuple[JobRow, ...]) -> Table:
-    partial = " (partial: interrupted)" if c.partial else ""
-    title = f"Comparison of {len(c.jobs)} job{'s' * (len(c.jobs) > 1)}{partial}"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+def _table(c: Comparison, jobs: tuple[JobRow, ...], *, apart: bool) -> Table:
+    """One line for each job, with a column for each setting where these stand ``apart``."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title(c), title_justify="left")
+    keys = list(c.short) if apart else []
     table.add_column("job", justify="right", no_wrap=True)
-    apart = len(c.varied) <= _APART
-    for name in c.short.values() if apart else ("asked",):
-        table.add_column(Text(name), overflow="fold")
+    for key in keys:
+        table.add_column(Text(c.short[key]), no_wrap=True)
     for heading in ("validation", "held out", "energy", "latency", "experts"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("status", overflow="fold", ratio=1)
+    table.add_column("status", no_wrap=True)
     for job in jobs:
         row = job.row
         figures = (MISSING,) * 4
@@ -76,7 +98,7 @@ def _table(c: Comparison, jobs: tuple[JobRow, ...]) -> Table:
         bad = job.outcome in ("failed", "interrupted")
         table.add_row(
             Text(job.job),
-            *([Text(shown(job.asked.get(key, ""))) for key in c.varied] if apart else [Text(c.named(job))]),
+            *(Text(shown(job.asked.get(key, ""))) for key in keys),
             score(job.validation_score),
             *figures,
             Text(_status(job), style="bold red" if bad else ""),
