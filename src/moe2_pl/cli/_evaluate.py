@@ -8,6 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from moe2_pl.cli._train_only import refuse_train_only
+from moe2_pl.errors import ConfigError
+
 __all__ = ["evaluate"]
 
 log = logging.getLogger(__name__)
@@ -19,6 +22,13 @@ def evaluate(config: DictConfig) -> None:
     Raises:
         MoE2Error: a checkpoint, pool or budget that cannot be used.
     """
+    refuse_train_only(map(str, config))
+    if OmegaConf.is_missing(config, "checkpoint"):
+        raise ConfigError(
+            "evaluate.py needs a trained gate: checkpoint=outputs/<date>/<time>/gate.ckpt, as train.py leaves "
+            "it in its run folder"
+        )
+
     from moe2_pl.cli._multirun import in_multirun, write_job
     from moe2_pl.cli._outputs import job_figures, write_results
     from moe2_pl.cli.evaluation import certificate_options, prepare, report_data

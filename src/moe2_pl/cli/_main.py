@@ -21,6 +21,7 @@ from moe2_pl.cli._multirun import end_job, forget_job, in_multirun, job_name, wr
 from moe2_pl.cli._ray_cluster import ray_errors_told
 from moe2_pl.cli._schema import register_schema
 from moe2_pl.cli._sweep_end import SweepSummary
+from moe2_pl.cli._train_only import train_only_told
 from moe2_pl.errors import InfeasibleBudgetError, MoE2Error, UnknownNameError, closest
 
 __all__ = ["run"]
@@ -60,7 +61,13 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
                 _keep(error)
                 raise
 
-    with _expected_errors(verbose), SweepSummary.merged_at_the_end(), ray_errors_told(), _raising_hydra():
+    with (
+        _expected_errors(verbose),
+        SweepSummary.merged_at_the_end(),
+        ray_errors_told(),
+        train_only_told(config_name),
+        _raising_hydra(),
+    ):
         hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(guarded)()
 
 
