@@ -164,3 +164,12 @@ def test_a_job_that_did_not_end_is_no_finished_one(tmp_path, left):
     (job,) = comparison.jobs
     assert job.outcome == ("partial" if left == "frontier" else "interrupted")
     assert job.asked == {"seed": "1"}
+
+
+def test_tuning_needs_no_word_but_the_experiment(tmp_path):
+    few = ("hydra.sweeper.n_trials=2", "hydra/launcher=basic", f"hydra.sweep.dir={tmp_path}")
+    done = script("train.py", "experiment=tune_gate", *SMALL, *few)
+    assert done.returncode == 0, done.stderr
+    assert [row["job"] for row in rows(tmp_path)] == ["0", "1"]
+    best = (tmp_path / "optimization_results.yaml").read_text()
+    assert "gate.network.dropout" in best
