@@ -32,6 +32,12 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
         """Standard output, which Rich replaces while a bar is shown."""
         return sys.stdout
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """End the run, as ``print`` does, where ``| head`` has read enough; logging would print a traceback a line."""
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            raise
+        super().handleError(record)
+
 
 def somebody_watches() -> bool:
     """Whether bars make sense: on a terminal, and not from several jobs at once."""
