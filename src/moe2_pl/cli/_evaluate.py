@@ -45,7 +45,9 @@ def evaluate(config: DictConfig) -> None:
     setting = prepare(settings, pool, data)
     provenance = {"checkpoint": settings["checkpoint"], "command": f"python {shlex.join(sys.argv)}"}
     options = certificate and certificate.beside(settings["checkpoint"], common=in_multirun())
-    result = report_data(setting, loaded.gate, settings["solver"], provenance, log.info, options)
+    result = report_data(
+        setting, loaded.gate, settings["solver"], provenance, log.info, options, loaded.unfinished
+    )
     folder = Path(settings["paths"]["output_dir"])
     write_results(result, folder, brief=in_multirun())
     if in_multirun():
