@@ -4,6 +4,7 @@ Every message is a single line that says what was wrong, the value, and what wou
 the command line prints it and exits with status 1. Anything else that escapes is a defect of ours.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from difflib import SequenceMatcher
@@ -22,6 +23,7 @@ __all__ = [
     "UnknownNameError",
     "closest",
     "exit_status",
+    "reader_has_left",
 ]
 
 
@@ -113,7 +115,8 @@ class UnknownNameError(ConfigError):
 
 
 def exit_status(work: Callable[[], object], interrupted: str, also: type[Exception] = MoE2Error) -> int:
-    """Run a command: 0; 1 after an expected error, told in one line; 130 after Ctrl-C.
+    """Run a command: 0; 1 after an expected error, told in one line, and quietly if ``| head`` has read enough; 130
+    after Ctrl-C.
 
     Args:
         work: of the command.
@@ -122,10 +125,29 @@ def exit_status(work: Callable[[], object], interrupted: str, also: type[Excepti
     """
     try:
         work()
+        sys.stdout.flush()
     except (MoE2Error, also) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        if not reader_has_left():
+            raise
         return 1
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
     return 0
+
+
+def reader_has_left() -> bool:
+    """Whether a broken pipe is standard output's, as of ``| head``; the rest of the output then goes nowhere.
+
+    Sockets break, too: they are defects or somebody's error, and no reason to end quietly.
+    """
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        # The interpreter flushes what is left when it exits, and would report the same again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

@@ -1,5 +1,6 @@
 """A mistake is answered with one line that names it, status 1, and no file that looks like a result."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -7,8 +8,12 @@ from importlib.util import find_spec
 
 import pytest
 import torch
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
 from tests.cli.conftest import ROOT, script
 
+from moe2_pl.cli import run
 from moe2_pl.gate import GatingModule
 from moe2_pl.outputs import ExpertOutputsDataModule, FeatureSpec, find_outputs
 
@@ -129,8 +134,70 @@ def test_a_launcher_that_is_not_installed_says_how_to_install_it(call):
     assert "pip install --no-deps hydra-ray-launcher" in said
 
 
+def test_tuning_says_how_to_install_its_sweeper(call, monkeypatch):
+    Plugins.instance()  # registers the sweepers that are installed
+    monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["sweeper"], "optuna.yaml")
+    said = call("train", "experiment=tune_gate")
+    assert said == "error: hydra/sweeper=optuna is not installed: pip install 'moe2-pl[sweep]'\n"
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_run_folder_that_cannot_be_made_is_one_line(call, tmp_path, many):
+    (tmp_path / "file").write_text("")
+    folder = tmp_path / "file" / "run"
+    options = (
+        ["hydra.mode=MULTIRUN", f"hydra.sweep.dir={folder}", "seed=0,1"]
+        if many
+        else [f"hydra.run.dir={folder}"]
+    )
+    printed = call("train", *options)
+    assert printed.startswith(
+        f"error: the run folder cannot be written: '{folder}': Not a directory; hydra.run"
+    )
+    assert printed.count("\n") == 1
+
+
+def test_a_run_folder_that_cannot_be_made_has_its_traceback_on_demand(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), f"hydra.run.dir={tmp_path / 'file' / 'run'}"],
+        env={**os.environ, "HYDRA_FULL_ERROR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("NotADirectoryError")
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_file_that_the_task_cannot_write_is_one_line(call, tmp_path, many):
+    # The folder of trained gates lies below a file.
+    (tmp_path / "file").write_text("")
+    sweep = (
+        ["hydra.mode=MULTIRUN", "seed=0,1", "hydra/launcher=basic", f"hydra.sweep.dir={tmp_path / 'sweep'}"]
+        if many
+        else []
+    )
+    beside = tmp_path / "file" / "results"
+    printed = call("train", *sweep, f"paths.output_dir={beside}", "logger=csv", "trainer.max_epochs=1")
+    assert f"'{beside}': Not a directory" in printed
+    assert "run folder" not in printed
+    assert printed.count("\n") == 1
+
+
+def test_what_is_no_file_s_error_keeps_its_traceback(monkeypatch, tmp_path):
+    def broken(config):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(sys, "argv", ["train.py", f"hydra.run.dir={tmp_path / 'run'}"])
+    GlobalHydra.instance().clear()
+    with pytest.raises(ConnectionResetError):
+        run(ROOT / "conf", "train", broken)
+
+
 def test_no_checkpoint_and_a_pickle_are_refused(call, tmp_path):
-    assert "Missing mandatory value: checkpoint" in call("evaluate")
     assert "no checkpoint at" in call("evaluate", "checkpoint=nowhere.ckpt")
     (tmp_path / "evil.ckpt").write_bytes(b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.")
     assert "cannot be read as tensors and plain values" in call(
@@ -139,12 +206,13 @@ def test_no_checkpoint_and_a_pickle_are_refused(call, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["train.py", "evaluate.py"])
-def test_help_lists_every_group_without_loading_torch(name):
+def test_help_answers_without_loading_torch(name):
     done = script(name, "--help")
     assert done.returncode == 0
     groups = [p.name for p in (ROOT / "conf").iterdir() if p.is_dir() and p.name != "hydra"]
     assert len(groups) == 19
-    assert all(f"{group}: " in done.stdout for group in groups)
+    if name == "train.py":
+        assert all(f"{group}: " in done.stdout for group in groups)
     # What takes seconds to import; that --help answers in 2 s is measured by the benchmark.
     imported = subprocess.run(
         [sys.executable, "-X", "importtime", str(ROOT / name), "--help"],

@@ -1,6 +1,8 @@
 """Ctrl-C leaves whole files that say what is missing."""
 
 import csv
+import html
+import re
 import signal
 import subprocess
 import sys
@@ -8,10 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import ROOT
+import torch
+from tests.cli.conftest import ROOT, script
 
 from moe2_pl.cli._interrupts import not_lost
-from moe2_pl.gate import load_gate
+from moe2_pl.gate import GatingModule, load_gate
+from moe2_pl.outputs import ExpertOutputsDataModule
 
 
 def interrupted(folder: Path, word: str, *overrides: str) -> tuple[int, str]:
@@ -49,6 +53,33 @@ def test_an_interrupted_training_leaves_the_best_checkpoint_so_far(tmp_path):
     assert "interrupted; finished answers and checkpoints are kept" in logged(tmp_path / "run")
     assert load_gate(tmp_path / "run" / "gate.ckpt").gate.model_ids
     assert not (tmp_path / "run" / "frontier.csv").exists()
+    # Whoever plans with it is told, on the terminal and in the report.
+    checkpoint = f"checkpoint={tmp_path / 'run' / 'gate.ckpt'}"
+    done = script("evaluate.py", checkpoint, "certificate=off", f"hydra.run.dir={tmp_path / 'plan'}")
+    assert done.returncode == 0, done.stderr
+    told = re.compile(
+        r"The gate's training did not come to its end: its checkpoint is of epoch \d+ of at most 5000\."
+    )
+    assert told.search(done.stdout)
+    assert told.search(html.unescape((tmp_path / "plan" / "report.html").read_text()))
+
+
+def test_an_extension_of_a_gate_whose_training_was_interrupted_is_told_of_it(call, tmp_path):
+    data = ExpertOutputsDataModule()
+    gate = GatingModule(data.spec, data.outputs.model_id, network={"name": "linear"})
+    content = {
+        "state_dict": gate.state_dict(),
+        "hyper_parameters": dict(gate.hparams),
+        "datamodule_hyper_parameters": dict(data.hparams),
+        "training": {"ended": False, "epoch": 3, "max_epochs": 60},
+    }
+    torch.save(content, tmp_path / "gate.ckpt")
+    # It knows all models, so that nothing is trained; it is looked at before.
+    assert "nothing to add" in call("train", f"gate.extend_from={tmp_path / 'gate.ckpt'}", "logger=csv")
+    assert (
+        "gate.extend_from: The gate's training did not come to its end"
+        in (tmp_path / "run" / "train.log").read_text()
+    )
 
 
 def test_an_interrupted_certificate_leaves_the_frontier_and_a_report_marked_partial(tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
@@ -125,7 +126,8 @@ def test_a_sweep_ends_with_a_page_that_compares_its_jobs(budgets):
 
 def test_the_jobs_of_a_sweep_train_one_gate_and_certify_it_once(budgets):
     sweep, _ = budgets
-    assert len(list((sweep / "gates").glob("*/gate.ckpt"))) == 1
+    (checkpoint,) = (sweep / "gates").glob("*/gate.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["training"]["ended"]
     feasible = rows(sweep)[2:]
     assert sorted(row["gate_reused"] for row in feasible) == ["False", "True"]
     assert len({row["gate_address"] for row in feasible}) == 1
@@ -230,3 +232,12 @@ def test_a_job_that_did_not_end_is_no_finished_one(tmp_path, left):
     (job,) = comparison.jobs
     assert job.outcome == ("partial" if left == "frontier" else "interrupted")
     assert job.asked == {"seed": "1"}
+
+
+def test_tuning_needs_no_word_but_the_experiment(tmp_path):
+    few = ("hydra.sweeper.n_trials=2", "hydra/launcher=basic", f"hydra.sweep.dir={tmp_path}")
+    done = script("train.py", "experiment=tune_gate", *SMALL, *few)
+    assert done.returncode == 0, done.stderr
+    assert [row["job"] for row in rows(tmp_path)] == ["0", "1"]
+    best = (tmp_path / "optimization_results.yaml").read_text()
+    assert "gate.network.dropout" in best

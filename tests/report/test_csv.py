@@ -1,12 +1,14 @@
 """The CSV files hold what the rows hold, to the last digit."""
 
 import csv
+import errno
 import math
+import resource
 from pathlib import Path
 
 import pytest
 
-from moe2_pl.report import ReportData, write_baselines, write_frontier, write_frontier_by_category
+from moe2_pl.report import ReportData, replacing, write_baselines, write_frontier, write_frontier_by_category
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -88,3 +90,21 @@ def test_baselines_have_one_line_each(data: ReportData, tmp_path: Path) -> None:
         (row.baseline, row.budget) for row in data.baselines
     ]
     assert all(same(line["score"], row.score) for line, row in zip(lines, data.baselines, strict=True))
+
+
+@pytest.mark.parametrize("size", [10_000, 1_000_000])
+def test_a_full_disk_is_reported_with_the_name_of_the_file(tmp_path: Path, size: int) -> None:
+    # A limit of file sizes stands for the full disk; the smaller text fails when the file is closed.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path = tmp_path / "frontier.csv"
+    path.write_text("as it was")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as failed, replacing(path) as file:
+            file.write("x" * size)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert failed.value.errno == errno.EFBIG
+    assert failed.value.filename == str(path)
+    assert path.read_text() == "as it was"
+    assert list(tmp_path.iterdir()) == [path]

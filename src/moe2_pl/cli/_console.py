@@ -39,6 +39,12 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
         number = job_number()
         return super().format(record) if number is None else f"#{number} {super().format(record)}"
 
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """End the run, as ``print`` does, where ``| head`` has read enough; logging would print a traceback a line."""
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            raise
+        super().handleError(record)
+
 
 def somebody_watches() -> bool:
     """Whether bars make sense: on a terminal, and not from several jobs at once."""

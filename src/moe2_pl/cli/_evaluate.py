@@ -8,6 +8,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from moe2_pl.cli._train_only import refuse_train_only
+from moe2_pl.errors import ConfigError
+
 __all__ = ["evaluate"]
 
 log = logging.getLogger(__name__)
@@ -19,6 +22,13 @@ def evaluate(config: DictConfig) -> None:
     Raises:
         MoE2Error: a checkpoint, pool or budget that cannot be used.
     """
+    refuse_train_only(map(str, config))
+    if OmegaConf.is_missing(config, "checkpoint"):
+        raise ConfigError(
+            "evaluate.py needs a trained gate: checkpoint=outputs/<date>/<time>/gate.ckpt, as train.py leaves "
+            "it in its run folder"
+        )
+
     from moe2_pl.cli._multirun import in_multirun, write_job
     from moe2_pl.cli._outputs import job_figures, write_results
     from moe2_pl.cli.evaluation import certificate_options, prepare, report_data
@@ -35,7 +45,9 @@ def evaluate(config: DictConfig) -> None:
     setting = prepare(settings, pool, data)
     provenance = {"checkpoint": settings["checkpoint"], "command": f"python {shlex.join(sys.argv)}"}
     options = certificate and certificate.beside(settings["checkpoint"], common=in_multirun())
-    result = report_data(setting, loaded.gate, settings["solver"], provenance, log.info, options)
+    result = report_data(
+        setting, loaded.gate, settings["solver"], provenance, log.info, options, loaded.unfinished
+    )
     folder = Path(settings["paths"]["output_dir"])
     write_results(result, folder, brief=in_multirun())
     if in_multirun():

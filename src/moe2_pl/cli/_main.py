@@ -3,6 +3,7 @@
 Only Hydra is imported before the configuration stands, so that ``--help`` and mistakes answer at once.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -30,7 +31,15 @@ from moe2_pl.cli._ray_cluster import ray_errors_told
 from moe2_pl.cli._run_log import leave_in_log
 from moe2_pl.cli._schema import register_schema
 from moe2_pl.cli._sweep_end import SweepSummary
-from moe2_pl.errors import InfeasibleBudgetError, MoE2Error, UnknownNameError, closest
+from moe2_pl.cli._train_only import train_only_told
+from moe2_pl.errors import (
+    ConfigError,
+    InfeasibleBudgetError,
+    MoE2Error,
+    UnknownNameError,
+    closest,
+    reader_has_left,
+)
 
 __all__ = ["run"]
 
@@ -45,6 +54,8 @@ _PLUGINS = {
     ("hydra/launcher", "submitit_slurm"): _SWEEP,
     ("hydra/sweeper", "optuna"): _SWEEP,
 }
+# Of errors that name no file those that a user can do something about.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]) -> None:
@@ -71,7 +82,14 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
                 leave_in_log(f"error: {_one_line(error)}", logging.ERROR)
                 raise
 
-    with _expected_errors(verbose), SweepSummary.merged_at_the_end(), ray_errors_told(), _raising_hydra():
+    with (
+        _expected_errors(verbose),
+        SweepSummary.merged_at_the_end(),
+        ray_errors_told(),
+        train_only_told(config_name),
+        _run_folder_told(verbose),
+        _raising_hydra(),
+    ):
         hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(guarded)()
 
 
@@ -101,7 +119,9 @@ def _alone(task: Callable[[DictConfig], object], config: DictConfig) -> object:
         # Of a sweep over budgets a result like others.
         write_job(status="infeasible", reason=str(error))
         log.warning("infeasible (%s): %s", " ".join(differing()), error.short)
-    except (MoE2Error, HydraException, OmegaConfBaseException) as error:
+    except Exception as error:
+        if not _expected(error):
+            raise
         # Not raised: Hydra would print a line of its own.
         why = _one_line(error)
         write_error(f"{job_name()}: {why}")
@@ -123,23 +143,55 @@ def _interrupt_in_log() -> Iterator[None]:
 def _expected_errors(verbose: bool) -> Iterator[None]:
     try:
         yield
-    except (MoE2Error, HydraException, OmegaConfBaseException) as error:
-        if verbose:
+        # What is still buffered, as --help is: a reader that has left is noticed here, not when the process ends.
+        sys.stdout.flush()
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_has_left():
+            sys.exit(1)
+        if verbose or not _expected(error):
             raise
         print(f"error: {_one_line(error)}", file=sys.stderr)
-        sys.exit(1)
-    except YAMLError as error:
-        if verbose:
-            raise
-        print(f"error: the configuration is not valid YAML: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print(_INTERRUPTED, file=sys.stderr)
         sys.exit(130)
 
 
+@contextmanager
+def _run_folder_told(verbose: bool) -> Iterator[None]:
+    """Say which setting names the folder that Hydra cannot write; what the task cannot write it says itself.
+
+    Raises:
+        ConfigError: a folder that cannot be made, or a file in it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if verbose or not _of_a_file(error):
+            raise
+        raise ConfigError(
+            f"the run folder cannot be written: {_one_line(error)}; hydra.run.dir=FOLDER names another, "
+            "hydra.sweep.dir=FOLDER that of a multirun"
+        ) from error
+
+
+def _expected(error: Exception) -> bool:
+    """Whether one line says what the user can do; anything else is a defect that needs its traceback."""
+    expected = (MoE2Error, HydraException, OmegaConfBaseException, YAMLError)
+    return isinstance(error, expected) or (isinstance(error, OSError) and _of_a_file(error))
+
+
+def _of_a_file(error: OSError) -> bool:
+    return bool(error.strerror) and (error.filename is not None or error.errno in _FULL)
+
+
 def _one_line(error: BaseException) -> str:
     cause = error.__cause__
+    if isinstance(error, YAMLError):
+        return f"the configuration is not valid YAML: {' '.join(str(error).split())}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"'{error.filename}': " if error.filename is not None else ""
+        return f"{where}{error.strerror}{'' if where else '; HYDRA_FULL_ERROR=1 shows where'}"
     if isinstance(error, MissingConfigException):
         group, _, name = (error.missing_cfg_file or "").rpartition("/")
         if (group, name) in _PLUGINS:

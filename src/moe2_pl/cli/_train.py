@@ -106,14 +106,14 @@ def train(config: DictConfig) -> float | None:
                     checkpoint = str(store.keep(address, checkpoint))
     if "evaluate" not in config.stages:
         return None
-    gate = load_gate(checkpoint).gate
+    gate, _, unfinished = load_gate(checkpoint)
     provenance = {
         "checkpoint": checkpoint,
         "seed": str(config.seed),
         "command": f"python {shlex.join(sys.argv)}",
     }
     options = certificate and certificate.beside(checkpoint, common=in_multirun())
-    result = report_data(setting, gate, settings["solver"], provenance, log.info, options)
+    result = report_data(setting, gate, settings["solver"], provenance, log.info, options, unfinished)
     write_results(result, folder, brief=in_multirun())
     if in_multirun():
         seconds = time.perf_counter() - began
@@ -195,9 +195,10 @@ def _callbacks(config: DictConfig) -> list[Any]:
     from lightning.pytorch.callbacks import ProgressBar
 
     from moe2_pl.cli._epoch_lines import EpochLines
+    from moe2_pl.gate import TrainingMark
 
     callbacks = [c for c in instantiate(config.callbacks).values() if c is not None]
-    callbacks.append(EpochLines())
+    callbacks += [EpochLines(), TrainingMark()]
     if somebody_watches():
         return callbacks
     config.trainer.enable_progress_bar = False
@@ -244,6 +245,8 @@ def _extended(checkpoint: str, data: "ExpertOutputsDataModule", **how: Any) -> A
     from moe2_pl.gate import GatingModule, load_gate
 
     loaded = load_gate(checkpoint)
+    if loaded.unfinished:
+        log.warning("gate.extend_from: %s", loaded.unfinished)
     for key in ("encoder", "category", "split", "fractions", "split_seed"):
         if loaded.data[key] != data.hparams[key]:
             # Another split would put queries that the frozen heads were trained on among the held-out ones.

@@ -16,6 +16,7 @@ from moe2_pl.gate._objectives import (
     mixture_loss,
 )
 from moe2_pl.gate._routing import Routing, route
+from moe2_pl.gate._training_mark import TrainingMark
 
 __all__ = [
     "NETWORKS",
@@ -24,6 +25,7 @@ __all__ = [
     "LoadedGate",
     "Objective",
     "Routing",
+    "TrainingMark",
     "brier_loss",
     "build_network",
     "build_objective",

@@ -7,15 +7,20 @@ import torch
 
 from moe2_pl.errors import CheckpointError
 from moe2_pl.gate._module import GatingModule
+from moe2_pl.gate._training_mark import unfinished
 
 __all__ = ["LoadedGate", "load_gate"]
 
 
 class LoadedGate(NamedTuple):
-    """A frozen gate and the settings of the data that it was trained on."""
+    """A frozen gate, the settings of the data that it was trained on, and what must be said beside its figures.
+
+    ``unfinished`` is empty unless training was interrupted, or goes on while this is read.
+    """
 
     gate: GatingModule
     data: dict[str, Any]
+    unfinished: str = ""
 
 
 def load_gate(path: str | Path) -> LoadedGate:
@@ -45,4 +50,4 @@ def load_gate(path: str | Path) -> LoadedGate:
             f"'{path}' does not hold a gate of this release: {' '.join(str(error).split())[:200]}"
         ) from error
     gate.freeze()
-    return LoadedGate(gate, dict(content["datamodule_hyper_parameters"]))
+    return LoadedGate(gate, dict(content["datamodule_hyper_parameters"]), unfinished(content))

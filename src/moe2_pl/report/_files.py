@@ -25,6 +25,9 @@ def replacing(path: Path) -> Iterator[IO[str]]:
             file.close()
             part.chmod(0o644)  # temporary files are private; results are for colleagues to read
             part.replace(path)
-        except BaseException:
+        except BaseException as error:
             part.unlink(missing_ok=True)
+            if isinstance(error, OSError) and error.filename is None:
+                # A full disk is noticed by a write, which does not say of which file.
+                error.filename = str(path)
             raise

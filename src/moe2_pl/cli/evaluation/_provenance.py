@@ -30,9 +30,15 @@ def provenance(setting: Setting, gate: GatingModule) -> dict[str, str]:
     }
 
 
-def notes(setting: Setting) -> tuple[str, ...]:
-    """Assumptions behind the figures."""
+def notes(setting: Setting, unfinished: str) -> tuple[str, ...]:
+    """Assumptions behind the figures.
+
+    Args:
+        setting: of the run.
+        unfinished: what must be said first of the gate's training; empty where it came to its end.
+    """
     said = [
+        *filter(None, [unfinished]),
         "Budgets limit the mean of a category's queries, not a single query.",
         "Planned values come from validation queries; scores are realised on held-out queries that neither "
         "training nor planning read.",

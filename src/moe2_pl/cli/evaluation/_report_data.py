@@ -43,6 +43,7 @@ def report_data(
     provenance: Mapping[str, str],
     tick: Callable[[str], None],
     certificate: CertificateOptions | None = None,
+    unfinished: str = "",
 ) -> ReportData:
     """Plan and realise every budget with a frozen gate.
 
@@ -53,7 +54,10 @@ def report_data(
         provenance: what to print beside the gate's own.
         tick: called with a line of progress.
         certificate: how much to retrain; None for nothing.
+        unfinished: what must be said of the gate's training, as :func:`load_gate` gives it.
     """
+    if unfinished:
+        tick(unfinished)
     started = time.perf_counter()
     router, planned_unit = _gate_router(setting, gate)
     _, validation, test = setting.data.split
@@ -132,7 +136,7 @@ def report_data(
         expert_scores=expert_scores(setting, held_out),
         calibration=calibration(setting, gate, held_out, router),
         provenance={**made_from(setting, gate), **provenance},
-        notes=(*notes(setting), *_INTERRUPTED[: bool(interrupts)]),
+        notes=(*notes(setting, unfinished), *_INTERRUPTED[: bool(interrupts)]),
         timings_s={
             "plan": swept - started,
             "realise": realised - swept,
