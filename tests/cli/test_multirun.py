@@ -85,21 +85,28 @@ def test_every_line_of_a_job_says_which_job_and_an_infeasible_one_why(budgets):
         assert "#" not in log
 
 
-def test_a_search_says_what_matters_without_colours_and_one_command_uploads_all_runs(tmp_path):
-    pytest.importorskip("optuna")
-    folder = tmp_path / "a folder" / "sweep"
-    done = script(
-        *("train.py", "-m", "experiment=tune_gate", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=2"),
-        *(*SMALL[:2], "hydra/launcher=basic", f"hydra.sweep.dir='{folder}'"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert "\x1b" not in done.stdout
-    assert not re.search("alembic|A new study", done.stdout)
-    assert "[HYDRA] Best value: " in done.stdout
-    said = [line for line in done.stdout.splitlines() if "W&B" in line]
-    assert said == [f"W&B: wandb sync -n 1 '{folder}'/*/wandb/offline-run-*"]
-    assert len(list(folder.glob("*/wandb/offline-run-*"))) == 2
+def test_a_search_goes_on_from_its_storage_and_says_what_matters_without_colours(tmp_path):
+    import optuna
+
+    storage, few = f"sqlite:///{tmp_path / 'tune.db'}", ("hydra.sweeper.n_trials=1", "hydra/launcher=basic")
+    for at, trials in enumerate((1, 2)):
+        folder = tmp_path / "a folder" / str(at)
+        # The experiment alone makes it a multirun of Optuna.
+        done = script(
+            *("train.py", "experiment=tune_gate", *SMALL[:2], *few, f"hydra.sweep.dir='{folder}'"),
+            *(f"hydra.sweeper.storage={storage}", "hydra.sweeper.study_name=gate"),
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        assert "\x1b" not in done.stdout
+        assert not re.search("alembic|A new study", done.stdout)
+        assert "[HYDRA] Best value: " in done.stdout
+        assert [row["job"] for row in rows(folder)] == ["0"]
+        assert "gate.network.dropout" in (folder / "optimization_results.yaml").read_text()
+        said = [line for line in done.stdout.splitlines() if "W&B" in line]
+        assert said == [f"W&B: wandb sync -n 1 '{folder}'/*/wandb/offline-run-*"]
+        assert len(list(folder.glob("*/wandb/offline-run-*"))) == 1
+        assert len(optuna.load_study(study_name="gate", storage=storage).trials) == trials
 
 
 def test_a_sweep_ends_with_a_page_that_compares_its_jobs(budgets):
@@ -232,12 +239,3 @@ def test_a_job_that_did_not_end_is_no_finished_one(tmp_path, left):
     (job,) = comparison.jobs
     assert job.outcome == ("partial" if left == "frontier" else "interrupted")
     assert job.asked == {"seed": "1"}
-
-
-def test_tuning_needs_no_word_but_the_experiment(tmp_path):
-    few = ("hydra.sweeper.n_trials=2", "hydra/launcher=basic", f"hydra.sweep.dir={tmp_path}")
-    done = script("train.py", "experiment=tune_gate", *SMALL, *few)
-    assert done.returncode == 0, done.stderr
-    assert [row["job"] for row in rows(tmp_path)] == ["0", "1"]
-    best = (tmp_path / "optimization_results.yaml").read_text()
-    assert "gate.network.dropout" in best
