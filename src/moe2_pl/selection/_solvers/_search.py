@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.selection._instance import Instance
+from moe2_pl.selection._problem._instance import Instance
 
 if TYPE_CHECKING:
-    from moe2_pl.selection._problem import SelectionProblem
+    from moe2_pl.selection._problem._problem import SelectionProblem
 
 __all__ = ["GAP_TOLERANCE", "Progress", "Search", "SearchOptions", "closed"]
 

@@ -12,10 +12,10 @@ from scipy.optimize import milp as highs
 from scipy.sparse import coo_array
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.selection._groups import groups_of_equal
-from moe2_pl.selection._instance import Instance
-from moe2_pl.selection._search import Search
-from moe2_pl.selection._utilities import FacilityLocation
+from moe2_pl.selection._problem._groups import groups_of_equal
+from moe2_pl.selection._problem._instance import Instance
+from moe2_pl.selection._problem._utilities import FacilityLocation
+from moe2_pl.selection._solvers._search import Search
 
 __all__ = ["milp"]
 

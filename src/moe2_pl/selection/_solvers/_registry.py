@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from moe2_pl.errors import UnknownNameError
-from moe2_pl.selection._exhaustive import exhaustive
-from moe2_pl.selection._greedy import greedy
-from moe2_pl.selection._milp import milp
-from moe2_pl.selection._monotonic import monotonic
-from moe2_pl.selection._nsga2 import nsga2
-from moe2_pl.selection._polyblock import polyblock
-from moe2_pl.selection._random import random
-from moe2_pl.selection._search import Search
+from moe2_pl.selection._solvers._exhaustive import exhaustive
+from moe2_pl.selection._solvers._greedy import greedy
+from moe2_pl.selection._solvers._milp import milp
+from moe2_pl.selection._solvers._monotonic._solver import monotonic
+from moe2_pl.selection._solvers._nsga2 import nsga2
+from moe2_pl.selection._solvers._polyblock import polyblock
+from moe2_pl.selection._solvers._random import random
+from moe2_pl.selection._solvers._search import Search
 
 __all__ = ["SOLVERS", "Solver", "solver_named"]
 

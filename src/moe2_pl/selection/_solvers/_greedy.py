@@ -1,7 +1,7 @@
 """The heuristic that anybody would write first: greedy by gain and by gain per cost, then swaps."""
 
-from moe2_pl.selection._local import greedy_start
-from moe2_pl.selection._search import Search
+from moe2_pl.selection._solvers._local import greedy_start
+from moe2_pl.selection._solvers._search import Search
 
 __all__ = ["greedy"]
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe2_pl.errors import ProblemError, UnknownNameError
-from moe2_pl.selection._budget import Budget
-from moe2_pl.selection._evaluators import Evaluator
-from moe2_pl.selection._instance import Instance
-from moe2_pl.selection._routing import RoutedEnergy
-from moe2_pl.selection._utilities import Utility, finite_array
+from moe2_pl.selection._problem._budget import Budget
+from moe2_pl.selection._problem._evaluators import Evaluator
+from moe2_pl.selection._problem._instance import Instance
+from moe2_pl.selection._problem._routed_energy import RoutedEnergy
+from moe2_pl.selection._problem._utilities import Utility, finite_array
 
 __all__ = ["EnergyModel", "SelectionProblem", "Subset"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._packing import Packing, Relaxed
+from moe2_pl.selection._solvers._monotonic._packing import Packing, Relaxed
 
 __all__ = ["LagrangianBound", "lagrangian_bound"]
 

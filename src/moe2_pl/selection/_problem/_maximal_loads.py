@@ -1,34 +1,12 @@
-"""What a fleet can switch on and what a device can load, enumerated where there are few possibilities."""
+"""What a device can load, enumerated: it has few experts where this is asked."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._problem import SelectionProblem
-
-__all__ = ["device_sets", "maximal_loads"]
+__all__ = ["maximal_loads"]
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
-
-
-def device_sets(problem: SelectionProblem, most: int) -> BoolArray | None:
-    """Every set of devices that hold usable experts, of one box at most one, [sets, D]; None beyond ``most`` sets.
-
-    The empty set is one of them. In the order of a counter whose lowest digit is the first box.
-    """
-    hosts = np.unique(problem.device[~problem.excluded])
-    settings = [hosts[problem.box[hosts] == b] for b in np.unique(problem.box[hosts])]
-    if np.prod([len(devices) + 1.0 for devices in settings]) > most:
-        return None
-    sets = np.zeros((1, problem.n_devices), dtype=bool)
-    for devices in settings:
-        grown = [sets]
-        for d in devices:
-            with_d = sets.copy()
-            with_d[:, d] = True
-            grown.append(with_d)
-        sets = np.concatenate(grown)
-    return sets
 
 
 def maximal_loads(

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._groups import most_of_each
+from moe2_pl.selection._problem._groups import most_of_each
 
 __all__ = ["DeviceKnapsack", "ExpertKnapsack", "Forced", "Packing", "Relaxed"]
 

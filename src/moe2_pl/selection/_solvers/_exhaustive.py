@@ -6,7 +6,7 @@ It ends at some 20 experts; its worth is that nothing in it is clever.
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._search import Search
+from moe2_pl.selection._solvers._search import Search
 
 __all__ = ["exhaustive"]
 

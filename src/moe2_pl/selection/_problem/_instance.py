@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._budget import FEASIBILITY_TOLERANCE, Budget, within
-from moe2_pl.selection._evaluators import Evaluator
-from moe2_pl.selection._groups import most_of_each
+from moe2_pl.selection._problem._budget import FEASIBILITY_TOLERANCE, Budget, within
+from moe2_pl.selection._problem._evaluators import Evaluator
+from moe2_pl.selection._problem._groups import most_of_each
 
 if TYPE_CHECKING:
-    from moe2_pl.selection._problem import SelectionProblem
+    from moe2_pl.selection._problem._problem import SelectionProblem
 
 __all__ = ["Instance"]
 

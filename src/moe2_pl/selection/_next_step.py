@@ -6,9 +6,9 @@ from typing import Literal
 import numpy as np
 
 from moe2_pl.errors import ProblemError
-from moe2_pl.selection._budget import Budget
 from moe2_pl.selection._infeasible import budget_range
-from moe2_pl.selection._problem import SelectionProblem
+from moe2_pl.selection._problem._budget import Budget
+from moe2_pl.selection._problem._problem import SelectionProblem
 from moe2_pl.selection._solution import Solution
 from moe2_pl.selection._solve import solve
 

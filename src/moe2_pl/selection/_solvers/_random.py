@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from moe2_pl.selection._search import Search
+from moe2_pl.selection._solvers._search import Search
 
 __all__ = ["random"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from moe2_pl.selection._problem import SelectionProblem
+    from moe2_pl.selection._problem._problem import SelectionProblem
 
 __all__ = ["RoutedEnergy"]
 

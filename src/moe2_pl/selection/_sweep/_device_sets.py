@@ -10,13 +10,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._budget import Budget
-from moe2_pl.selection._evaluators import CoverEvaluator
-from moe2_pl.selection._loads import device_sets, maximal_loads
-from moe2_pl.selection._problem import SelectionProblem
-from moe2_pl.selection._search import Search
+from moe2_pl.selection._problem._budget import Budget
+from moe2_pl.selection._problem._evaluators import CoverEvaluator
+from moe2_pl.selection._problem._maximal_loads import maximal_loads
+from moe2_pl.selection._problem._problem import SelectionProblem
+from moe2_pl.selection._solvers._search import Search
 
-__all__ = ["DeviceSets"]
+__all__ = ["DeviceSets", "device_sets"]
 
 BoolArray = NDArray[np.bool_]
 BitArray = NDArray[np.uint64]
@@ -180,6 +180,26 @@ class DeviceSets:
             problem.required[experts],
         )
         return [int(load) for load in (loads * self.bit[experts]).sum(axis=1, dtype=np.uint64)]
+
+
+def device_sets(problem: SelectionProblem, most: int) -> BoolArray | None:
+    """Every set of devices that hold usable experts, of one box at most one, [sets, D]; None beyond ``most`` sets.
+
+    The empty set is one of them. In the order of a counter whose lowest digit is the first box.
+    """
+    hosts = np.unique(problem.device[~problem.excluded])
+    settings = [hosts[problem.box[hosts] == b] for b in np.unique(problem.box[hosts])]
+    if np.prod([len(devices) + 1.0 for devices in settings]) > most:
+        return None
+    sets = np.zeros((1, problem.n_devices), dtype=bool)
+    for devices in settings:
+        grown = [sets]
+        for d in devices:
+            with_d = sets.copy()
+            with_d[:, d] = True
+            grown.append(with_d)
+        sets = np.concatenate(grown)
+    return sets
 
 
 def _union(loads: list[int]) -> int:

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._groups import groups_of_equal
+from moe2_pl.selection._problem._groups import groups_of_equal
 
 __all__ = ["LEAST_WEIGHT", "MOST_NATS", "CoverEvaluator", "Evaluator", "MixtureEvaluator"]
 

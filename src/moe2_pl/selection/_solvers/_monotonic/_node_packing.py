@@ -6,10 +6,10 @@ It decides which rows bind at all, enumerates what each device can load, and kee
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._boxes import ROUNDING, Box
-from moe2_pl.selection._instance import Instance
-from moe2_pl.selection._loads import maximal_loads
-from moe2_pl.selection._packing import DeviceKnapsack, ExpertKnapsack, Packing
+from moe2_pl.selection._problem._instance import Instance
+from moe2_pl.selection._problem._maximal_loads import maximal_loads
+from moe2_pl.selection._solvers._monotonic._boxes import ROUNDING, Box
+from moe2_pl.selection._solvers._monotonic._packing import DeviceKnapsack, ExpertKnapsack, Packing
 
 __all__ = ["PackingBuilder"]
 

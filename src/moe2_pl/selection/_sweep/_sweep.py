@@ -11,15 +11,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._budget import Budget
 from moe2_pl.selection._collapse import Collapsed
-from moe2_pl.selection._device_sets import DeviceSets
-from moe2_pl.selection._instance import Instance
-from moe2_pl.selection._loads import device_sets
-from moe2_pl.selection._problem import SelectionProblem
-from moe2_pl.selection._registry import solver_named
-from moe2_pl.selection._search import Search, SearchOptions
+from moe2_pl.selection._problem._budget import Budget
+from moe2_pl.selection._problem._instance import Instance
+from moe2_pl.selection._problem._problem import SelectionProblem
 from moe2_pl.selection._solution import Solution, conclude
+from moe2_pl.selection._solvers._registry import solver_named
+from moe2_pl.selection._solvers._search import Search, SearchOptions
+from moe2_pl.selection._sweep._device_sets import DeviceSets, device_sets
 
 __all__ = ["sweep"]
 

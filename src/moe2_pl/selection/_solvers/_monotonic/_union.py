@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._instance import Instance
-from moe2_pl.selection._queue import NodeQueue
-from moe2_pl.selection._search import Search
+from moe2_pl.selection._problem._instance import Instance
+from moe2_pl.selection._solvers._monotonic._node_queue import NodeQueue
+from moe2_pl.selection._solvers._search import Search
 
 __all__ = ["union_search"]
 

@@ -8,7 +8,7 @@ and Mingozzi 2008 close vehicle routing problems in this way) and evaluated toge
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._evaluators import CoverEvaluator
+from moe2_pl.selection._problem._evaluators import CoverEvaluator
 
 __all__ = ["choices_worth", "values_of"]
 

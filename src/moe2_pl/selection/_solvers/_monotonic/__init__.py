@@ -37,13 +37,13 @@ without solving anew. Where that passes L − value, the opposite is decided (re
 **List** (`_enumerate.py`, ``active``, k = 1). U(S) ≤ base + Σ_{j∈S} ρ_j for every S of the box, base being L
 without K. When few choices exceed the incumbent by it, all are evaluated and the box is closed.
 
-**Incumbents** (`_local.py`, `CoverSearch._round`). Greedy by gain and by gain per cost at several levels of idle
-energy, then swaps; at every box the relaxation's choice, filled up; now and then an iterated local search.
+**Incumbents** (`_solvers/_local.py`, `CoverSearch._round`). Greedy by gain and by gain per cost at several levels of
+idle energy, then swaps; at every box the relaxation's choice, filled up; now and then an iterated local search.
 
 **Branch**. On idle energy while blurred masks make up most of the gap, then on the undecided device
 with most Σ ρ_j, then on the expert with most ρ_j.
 
-**Proof.** The queue (`_queue.py`) is best-first, and depth-first while it is full. Every feasible S that may
+**Proof.** The queue (`_node_queue.py`) is best-first, and depth-first while it is full. Every feasible S that may
 be better than the incumbent is in some box of it, so value ≤ optimum ≤ max of the queue's bounds at
 every moment: that is `Solution.bound` wherever the run ends (Tuy 2000 for the monotonic frame). The
 status is ``optimal`` once bound − value ≤ 1e-9 · max(1, |bound|).
@@ -61,22 +61,3 @@ A. Zoltners, The multiple-choice knapsack problem, Operations Research 27, 1979.
 optimization: problems and solution approaches, SIAM Journal on Optimization 11, 2000. R. Baldacci,
 N. Christofides, A. Mingozzi, Mathematical Programming 115, 2008.
 """
-
-from moe2_pl.selection._cover import CoverSearch
-from moe2_pl.selection._evaluators import CoverEvaluator
-from moe2_pl.selection._search import Search
-from moe2_pl.selection._union import union_search
-
-__all__ = ["monotonic"]
-
-_GLANCE_NODES = 24
-
-
-def monotonic(search: Search) -> None:
-    """Run the search on the instance; small cover problems end within a few nodes by the union bound alone."""
-    # What a glance finds is no substitute for the greedy subsets; another budget's answer is.
-    fresh = not search.mask.any()
-    if not isinstance(search.instance.evaluator, CoverEvaluator):
-        union_search(search)
-    elif not union_search(search, _GLANCE_NODES):
-        CoverSearch(search).run(greedy=fresh)

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.selection._instance import Instance
-from moe2_pl.selection._search import Search
+from moe2_pl.selection._problem._instance import Instance
+from moe2_pl.selection._solvers._search import Search
 
 __all__ = ["polyblock"]
 

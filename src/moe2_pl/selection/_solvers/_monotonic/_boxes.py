@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._instance import Instance
+from moe2_pl.selection._problem._instance import Instance
 
 __all__ = ["ROUNDING", "Box", "Branch", "children", "masks", "reduce_box", "roots"]
 

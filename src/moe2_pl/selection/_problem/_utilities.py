@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from moe2_pl.errors import ProblemError
-from moe2_pl.selection._evaluators import (
+from moe2_pl.selection._problem._evaluators import (
     LEAST_WEIGHT,
     MOST_NATS,
     CoverEvaluator,

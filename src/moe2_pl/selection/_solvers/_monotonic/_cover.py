@@ -9,15 +9,15 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._boxes import Box, Branch, children, masks, reduce_box, roots
-from moe2_pl.selection._enumerate import choices_worth, values_of
-from moe2_pl.selection._evaluators import CoverEvaluator
-from moe2_pl.selection._lagrangian import LagrangianBound, lagrangian_bound
-from moe2_pl.selection._local import greedy_start, improve, kick
-from moe2_pl.selection._node_packing import PackingBuilder
-from moe2_pl.selection._packing import Packing
-from moe2_pl.selection._queue import NodeQueue
-from moe2_pl.selection._search import GAP_TOLERANCE, Search
+from moe2_pl.selection._problem._evaluators import CoverEvaluator
+from moe2_pl.selection._solvers._local import greedy_start, improve, kick
+from moe2_pl.selection._solvers._monotonic._boxes import Box, Branch, children, masks, reduce_box, roots
+from moe2_pl.selection._solvers._monotonic._enumerate import choices_worth, values_of
+from moe2_pl.selection._solvers._monotonic._lagrangian import LagrangianBound, lagrangian_bound
+from moe2_pl.selection._solvers._monotonic._node_packing import PackingBuilder
+from moe2_pl.selection._solvers._monotonic._node_queue import NodeQueue
+from moe2_pl.selection._solvers._monotonic._packing import Packing
+from moe2_pl.selection._solvers._search import GAP_TOLERANCE, Search
 
 __all__ = ["CoverSearch"]
 
