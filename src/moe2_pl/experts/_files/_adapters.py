@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.experts._model_files import (
+from moe2_pl.experts._files._models import (
     PACKAGE,
     ModelFiles,
     closest_folder,

@@ -6,13 +6,13 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from moe2_pl.errors import ConfigError, UnknownNameError
-from moe2_pl.experts._adapters import AdapterFiles, find_adapter
 from moe2_pl.experts._backend import Backend, Generated, Scored, TooLong
-from moe2_pl.experts._bases import Base, Lease, lease
-from moe2_pl.experts._generating import Job, cut, write
-from moe2_pl.experts._model_files import ModelFiles, find_model
-from moe2_pl.experts._tokens import TextEncoder
-from moe2_pl.experts._trees import token_tree
+from moe2_pl.experts._files._adapters import AdapterFiles, find_adapter
+from moe2_pl.experts._files._models import ModelFiles, find_model
+from moe2_pl.experts._in_process._bases import Base, Lease, lease
+from moe2_pl.experts._in_process._generating import Job, cut, write
+from moe2_pl.experts._in_process._tokens import TextEncoder
+from moe2_pl.experts._in_process._trees import token_tree
 from moe2_pl.questions import Choices, Prompt
 
 __all__ = ["TransformersBackend"]

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from moe2_pl.errors import ConfigError
 from moe2_pl.experts._backend import Backend, Generated, Scored, TooLong
-from moe2_pl.experts._generating import cut
-from moe2_pl.experts._model_files import ModelFiles, find_model
-from moe2_pl.experts._tokens import TextEncoder
+from moe2_pl.experts._files._models import ModelFiles, find_model
+from moe2_pl.experts._in_process._generating import cut
+from moe2_pl.experts._in_process._tokens import TextEncoder
 from moe2_pl.questions import Choices, Prompt
 
 __all__ = ["LlamaCppBackend"]

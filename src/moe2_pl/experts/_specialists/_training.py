@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from moe2_pl.errors import CheckpointError, ConfigError
-from moe2_pl.experts._model_files import first_line
-from moe2_pl.experts._tokens import TextEncoder
+from moe2_pl.experts._files._models import first_line
+from moe2_pl.experts._in_process._tokens import TextEncoder
 from moe2_pl.questions import SKILLS, Choices, Question, Task, skill_questions
 
 __all__ = ["MODULES", "Recipe", "train_adapter"]

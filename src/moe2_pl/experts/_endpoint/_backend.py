@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from moe2_pl.errors import ConfigError
 from moe2_pl.experts._backend import Backend, Generated, Scored, TooLong
-from moe2_pl.experts._endpoint_answers import UnusableError, echoed_tokens, in_option, too_long
-from moe2_pl.experts._endpoint_calls import Calls, Known, Patience, RefusedError
-from moe2_pl.experts._endpoint_server import (
+from moe2_pl.experts._endpoint._answers import UnusableError, echoed_tokens, in_option, too_long
+from moe2_pl.experts._endpoint._calls import Calls, Known, Patience, RefusedError
+from moe2_pl.experts._endpoint._server import (
     CHAT,
     COMPLETIONS,
     address,

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from moe2_pl.experts._trees import TokenTree, batches, token_tree
+from moe2_pl.experts._in_process._trees import TokenTree, batches, token_tree
 
 __all__ = ["Reader", "ScoredTree"]
 

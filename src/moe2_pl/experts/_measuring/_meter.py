@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.experts._timing import RunningModel
+from moe2_pl.experts._measuring._timing import RunningModel
 
 __all__ = ["Meter", "Window"]
 

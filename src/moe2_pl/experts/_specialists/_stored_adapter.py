@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from moe2_pl.experts._adapters import BASE_KEY
+from moe2_pl.experts._files._adapters import BASE_KEY
 
 __all__ = ["store_adapter", "stored_factors"]
 

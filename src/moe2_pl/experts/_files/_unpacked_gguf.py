@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.experts._model_files import cache_folder, digest_of, first_line
+from moe2_pl.experts._files._models import cache_folder, digest_of, first_line
 
 __all__ = ["unpacked"]
 

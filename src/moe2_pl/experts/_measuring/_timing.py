@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.experts._bases import load_model
-from moe2_pl.experts._machine import median_seconds
-from moe2_pl.experts._model_files import find_model
+from moe2_pl.experts._files._models import find_model
+from moe2_pl.experts._in_process._bases import load_model
+from moe2_pl.experts._measuring._machine import median_seconds
 from moe2_pl.pool import Expert, Observation, architecture
 
 __all__ = ["RunningModel", "timed_observations"]

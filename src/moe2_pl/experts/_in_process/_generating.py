@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.experts._trees import batches
+from moe2_pl.experts._in_process._trees import batches
 
 __all__ = ["Job", "cut", "write"]
 

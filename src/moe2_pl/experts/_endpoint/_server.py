@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from moe2_pl.errors import ConfigError, EndpointError, MoE2Error, UnknownNameError
-from moe2_pl.experts._endpoint_answers import speaks_of_log_probs
-from moe2_pl.experts._endpoint_calls import Calls, RefusedError
+from moe2_pl.experts._endpoint._answers import speaks_of_log_probs
+from moe2_pl.experts._endpoint._calls import Calls, RefusedError
 
 __all__ = ["CHAT", "COMPLETIONS", "address", "completion", "explained", "meet", "without_log_probs"]
 

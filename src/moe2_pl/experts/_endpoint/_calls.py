@@ -17,7 +17,7 @@ from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 from moe2_pl.errors import EndpointError
-from moe2_pl.experts._endpoint_answers import speaks_of_log_probs, too_long
+from moe2_pl.experts._endpoint._answers import speaks_of_log_probs, too_long
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -9,10 +9,10 @@ from threading import Lock, RLock
 from typing import Any
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.experts._adapters import AdapterFiles
-from moe2_pl.experts._model_files import ModelFiles, first_line
-from moe2_pl.experts._scoring import Reader
-from moe2_pl.experts._unpacked import unpacked
+from moe2_pl.experts._files._adapters import AdapterFiles
+from moe2_pl.experts._files._models import ModelFiles, first_line
+from moe2_pl.experts._files._unpacked_gguf import unpacked
+from moe2_pl.experts._in_process._scoring import Reader
 
 __all__ = ["Base", "Lease", "lease", "load_model"]
 
