@@ -7,6 +7,7 @@ from moe2_pl.experts._asking import Record, answer_of, ask
 from moe2_pl.experts._backend import Answer, Backend, Generated, Scored, TooLong
 from moe2_pl.experts._files._adapters import AdapterFiles, find_adapter
 from moe2_pl.experts._files._models import ModelFiles, find_model
+from moe2_pl.experts._in_process._bases import load_model
 from moe2_pl.experts._in_process._llama_cpp import LlamaCppBackend
 from moe2_pl.experts._in_process._transformers import TransformersBackend
 from moe2_pl.experts._measuring._machine import Peaks, measured_peaks
@@ -33,6 +34,7 @@ __all__ = [
     "ask",
     "find_adapter",
     "find_model",
+    "load_model",
     "measured_peaks",
     "open_backend",
     "timed_observations",

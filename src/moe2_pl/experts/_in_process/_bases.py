@@ -154,7 +154,13 @@ def lease(files: ModelFiles, adapter: AdapterFiles | None, dtype: str, device: s
 
 
 def load_model(files: ModelFiles, dtype: str, device: str, trust: bool = False) -> tuple[Any, Any]:
-    """A model of transformers in evaluation mode, and its tokenizer; see :func:`lease`.
+    """A model of transformers in evaluation mode, and its tokenizer.
+
+    Args:
+        files: of the model; a GGUF file is unpacked to ``dtype`` once and kept.
+        dtype: name of the torch type that it computes in.
+        device: a torch device, or ``auto`` to spread it over all there are.
+        trust: whether code that the model brings along may run.
 
     Raises:
         ConfigError: it cannot be loaded.
