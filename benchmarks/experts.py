@@ -24,9 +24,9 @@ import torch
 
 import mmlu
 from moe2_pl.experts import TransformersBackend
-from moe2_pl.experts._bases import Base
-from moe2_pl.experts._tokens import TextEncoder
-from moe2_pl.experts._trees import token_tree
+from moe2_pl.experts._in_process._bases import Base
+from moe2_pl.experts._in_process._tokens import TextEncoder
+from moe2_pl.experts._in_process._trees import token_tree
 from moe2_pl.questions import Choices, Prompt
 
 MODELS = {

@@ -15,7 +15,7 @@ from tests import tiny_llm
 
 from moe2_pl.errors import ConfigError
 from moe2_pl.experts import TransformersBackend
-from moe2_pl.experts._adapters import BASE_KEY
+from moe2_pl.experts._files._adapters import BASE_KEY
 from moe2_pl.questions import Choices, Prompt
 
 torch.set_num_threads(1)

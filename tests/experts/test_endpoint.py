@@ -16,8 +16,8 @@ from tests.experts.servers import Proxy, Status, llama_cpp_server, running
 from moe2_pl.errors import ConfigError, EndpointError, MoE2Error
 from moe2_pl.experts import open_backend
 from moe2_pl.experts._backend import Generated, TooLong
-from moe2_pl.experts._endpoint import EndpointBackend
-from moe2_pl.experts._endpoint_answers import UnusableError, echoed_tokens, in_option, too_long
+from moe2_pl.experts._endpoint._answers import UnusableError, echoed_tokens, in_option, too_long
+from moe2_pl.experts._endpoint._backend import EndpointBackend
 from moe2_pl.questions import Choices, Prompt
 
 pytestmark = pytest.mark.xdist_group("endpoint")

@@ -19,8 +19,8 @@ from tests import smollm2
 from tests.experts.servers import Cut, Fault, Garbled, Hang, Proxy, Status, llama_cpp_server, running
 
 from moe2_pl.errors import ConfigError, EndpointError
-from moe2_pl.experts._endpoint import EndpointBackend
-from moe2_pl.experts._endpoint_calls import retry_after_s
+from moe2_pl.experts._endpoint._backend import EndpointBackend
+from moe2_pl.experts._endpoint._calls import retry_after_s
 from moe2_pl.questions import Choices, Prompt
 
 pytestmark = pytest.mark.xdist_group("endpoint")
@@ -211,7 +211,7 @@ def test_no_more_requests_than_allowed_are_under_way_at_once_and_nothing_is_left
 def test_an_interrupt_ends_the_wait_for_a_hanging_server():
     with Proxy(None, lambda n, path: Hang(60.0)) as proxy:
         code = (
-            "from moe2_pl.experts._endpoint import EndpointBackend\n"
+            "from moe2_pl.experts._endpoint._backend import EndpointBackend\n"
             "from moe2_pl.questions import Prompt\n"
             f"EndpointBackend({proxy.url!r}, 'small').generate([Prompt('a'), Prompt('b')])\n"
         )

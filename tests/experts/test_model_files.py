@@ -9,8 +9,9 @@ import pytest
 from tests import tiny_llm
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.experts import TransformersBackend, _unpacked, find_model
-from moe2_pl.experts._model_files import cache_folder, digest_of
+from moe2_pl.experts import TransformersBackend, find_model
+from moe2_pl.experts._files import _unpacked_gguf
+from moe2_pl.experts._files._models import cache_folder, digest_of
 from moe2_pl.questions import Choices
 
 
@@ -197,11 +198,11 @@ def test_unpacking_is_told_before_it_begins_and_happens_once(
         told_before.extend(record.getMessage() for record in caplog.records)
         (folder / "model.safetensors").write_text("w")
 
-    monkeypatch.setattr(_unpacked, "_unpack", unpack)
+    monkeypatch.setattr(_unpacked_gguf, "_unpack", unpack)
     caplog.set_level(logging.INFO, logger="moe2_pl")
     file = tmp_path / "small.gguf"
     file.write_bytes(bytes(2_000_000))
-    kept = {_unpacked.unpacked(file, "float32") for _ in range(2)}
+    kept = {_unpacked_gguf.unpacked(file, "float32") for _ in range(2)}
     assert [(path / "model.safetensors").read_text() for path in kept] == ["w"]
     assert told_before == [
         f"unpacking 'small.gguf' (2 MB) to float32 in {cache / 'unpacked'}, which may take minutes; "

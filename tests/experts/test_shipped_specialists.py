@@ -68,7 +68,7 @@ def test_together_they_are_better_than_the_base_where_it_matters():
 def test_an_adapter_answers_as_its_record_says(name: str):
     pytest.importorskip("peft")
     from moe2_pl.experts import TransformersBackend
-    from moe2_pl.experts._skill_accuracy import skill_accuracy
+    from moe2_pl.experts._specialists._skill_accuracy import skill_accuracy
 
     skills, n = record(name)["recipe"]["skills"], record(name)["evaluated"]["questions"]
     backend = TransformersBackend(BASE, file=FILE, adapter=str(FOLDER / name))

@@ -13,8 +13,8 @@ pytest.importorskip("peft")
 transformers = pytest.importorskip("transformers")
 
 from moe2_pl.experts import specialise  # noqa: E402 (after the check for what it needs)
-from moe2_pl.experts._specialise import Recipe, train_adapter  # noqa: E402
-from moe2_pl.experts._specialist_files import stored_factors  # noqa: E402
+from moe2_pl.experts._specialists._stored_adapter import stored_factors  # noqa: E402
+from moe2_pl.experts._specialists._training import Recipe, train_adapter  # noqa: E402
 
 SMALL = {"steps": 6, "batch": 4, "rank": 2, "modules": ("q_proj", "v_proj")}
 

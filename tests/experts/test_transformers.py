@@ -14,9 +14,9 @@ from tests import tiny_llm
 
 from moe2_pl.errors import ConfigError, DataError, MoE2Error
 from moe2_pl.experts import Generated, Scored, TooLong, TransformersBackend, answer_of, ask
-from moe2_pl.experts._generating import Job, write
-from moe2_pl.experts._scoring import Reader
-from moe2_pl.experts._trees import token_tree
+from moe2_pl.experts._in_process._generating import Job, write
+from moe2_pl.experts._in_process._scoring import Reader
+from moe2_pl.experts._in_process._trees import token_tree
 from moe2_pl.questions import Choices, Prompt
 
 torch.set_num_threads(1)

@@ -7,8 +7,8 @@ import pytest
 from tests.selection.problems import ENERGY_MODELS, UTILITIES, random_instance, random_instances
 
 from moe2_pl.selection import explain_infeasible, solve, verify
-from moe2_pl.selection._cover import CoverSearch
-from moe2_pl.selection._search import Search, SearchOptions
+from moe2_pl.selection._solvers._monotonic._cover import CoverSearch
+from moe2_pl.selection._solvers._search import Search, SearchOptions
 
 
 def agree(rng: np.random.Generator, energy_model: str, utility: str, n_max: int) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.selection.problems import random_instances
 
 from moe2_pl.selection import Budget, FacilityLocation, SelectionProblem, solve, sweep, verify
-from moe2_pl.selection._packing import multiple_choice_knapsack
+from moe2_pl.selection._solvers._monotonic._packing import multiple_choice_knapsack
 
 # One model at 15 W and at 50 W of box 0, another on box 1.
 MODES = {

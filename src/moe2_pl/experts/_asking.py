@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import Any
 
 from moe2_pl.experts._backend import Answer, Backend, Generated, Scored, TooLong
-from moe2_pl.experts._meter import Meter
+from moe2_pl.experts._measuring._meter import Meter
 from moe2_pl.questions import Choices, Prompt, Request
 
 __all__ = ["Record", "answer_of", "ask"]

@@ -11,9 +11,9 @@ from moe2_pl.experts._backend import Backend
 __all__ = ["BACKENDS", "open_backend"]
 
 BACKENDS: dict[str, str] = {
-    "transformers": "moe2_pl.experts._transformers:TransformersBackend",
-    "llama_cpp": "moe2_pl.experts._llama_cpp:LlamaCppBackend",
-    "endpoint": "moe2_pl.experts._endpoint:EndpointBackend",
+    "transformers": "moe2_pl.experts._in_process._transformers:TransformersBackend",
+    "llama_cpp": "moe2_pl.experts._in_process._llama_cpp:LlamaCppBackend",
+    "endpoint": "moe2_pl.experts._endpoint._backend:EndpointBackend",
     "recorded": "moe2_pl.experts._recorded:RecordedBackend",
 }
 

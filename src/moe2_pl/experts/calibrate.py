@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.errors import ConfigError, exit_status
-from moe2_pl.experts._machine import measured_peaks, memory_gb
-from moe2_pl.experts._meter import Meter
-from moe2_pl.experts._timing import RunningModel, timed_observations
+from moe2_pl.experts._measuring._machine import measured_peaks, memory_gb
+from moe2_pl.experts._measuring._meter import Meter
+from moe2_pl.experts._measuring._timing import RunningModel, timed_observations
 from moe2_pl.pool import DeviceProfile, Observation, calibrated, predicted_s
 
 __all__ = ["cross_predicted", "main"]

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from moe2_pl.errors import ConfigError, UnknownNameError, exit_status
-from moe2_pl.experts._model_files import ModelFiles, cache_folder, find_model, first_line
-from moe2_pl.experts._skill_accuracy import skill_accuracy
-from moe2_pl.experts._specialise import MODULES, Recipe, train_adapter
-from moe2_pl.experts._specialist_files import store_adapter
-from moe2_pl.experts._transformers import TransformersBackend
-from moe2_pl.experts._unpacked import unpacked
+from moe2_pl.experts._files._models import ModelFiles, cache_folder, find_model, first_line
+from moe2_pl.experts._files._unpacked_gguf import unpacked
+from moe2_pl.experts._in_process._transformers import TransformersBackend
+from moe2_pl.experts._specialists._skill_accuracy import skill_accuracy
+from moe2_pl.experts._specialists._stored_adapter import store_adapter
+from moe2_pl.experts._specialists._training import MODULES, Recipe, train_adapter
 from moe2_pl.questions import SKILLS
 
 __all__ = ["main"]

@@ -3,7 +3,6 @@
 Needs the extra ``experts`` (transformers, gguf); recorded outputs carry the signals and need no model.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.errors import ConfigError
+from moe2_pl.experts import find_model, load_model
 from moe2_pl.outputs._cache import ArrayCache, Arrays, digest
 
 __all__ = ["SignalProjection", "prompt_states"]
@@ -37,8 +36,8 @@ def prompt_states(
 
     Args:
         prompts: n texts.
-        model: a folder or a Hub id that ``transformers.AutoModelForCausalLM`` loads.
-        gguf_file: file in that folder, where it holds GGUF.
+        model: a causal language model, as :func:`moe2_pl.experts.find_model` finds it.
+        gguf_file: file in its folder, where it holds GGUF.
         last_layer: layer whose state at the last token is kept.
         mean_layer: layer whose states are averaged over the tokens.
         max_tokens: longer prompts are truncated.
@@ -51,11 +50,11 @@ def prompt_states(
         the logarithm of the number of tokens.
 
     Raises:
-        ConfigError: transformers is not installed.
+        ConfigError: transformers is not installed, or there is no such model.
     """
-    file = None if gguf_file is None else Path(model) / gguf_file
+    files = find_model(model, gguf_file)
     settings = {
-        "model": model if file is None else hashlib.sha256(file.read_bytes()).hexdigest(),
+        "model": files.identity.get("sha256", files.identity),
         "layers": [last_layer, mean_layer],
         "max_tokens": max_tokens,
     }
@@ -63,7 +62,9 @@ def prompt_states(
 
     def read(chunk: Sequence[str]) -> Arrays:
         nonlocal reader
-        reader = reader or _Reader(model, gguf_file, last_layer, mean_layer, max_tokens, tokens_per_batch)
+        reader = reader or _Reader(
+            *load_model(files, "float32", "cpu"), last_layer, mean_layer, max_tokens, tokens_per_batch
+        )
         return reader.read(chunk)
 
     store = ArrayCache(cache)
@@ -78,18 +79,8 @@ def prompt_states(
 class _Reader:
     """A loaded language model."""
 
-    def __init__(self, model: str, gguf_file: str | None, *settings: int) -> None:
-        try:
-            import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-        except ImportError as error:
-            raise ConfigError(
-                "reading prompts with a language model needs transformers: pip install 'moe2-pl[experts]'"
-            ) from error
-        extra = {} if gguf_file is None else {"gguf_file": gguf_file}
-        self.tokenizer = AutoTokenizer.from_pretrained(model, **extra)
-        # from_pretrained leaves the model in evaluation mode.
-        self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32, **extra)
+    def __init__(self, model: Any, tokenizer: Any, *settings: int) -> None:
+        self.model, self.tokenizer = model, tokenizer
         self.last_layer, self.mean_layer, self.max_tokens, self.tokens_per_batch = settings
 
     def read(self, prompts: Sequence[str]) -> Arrays:

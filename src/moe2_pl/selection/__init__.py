@@ -1,10 +1,9 @@
 """Choosing the subset: problems, utilities, budgets, solvers, sweep and verification.
 
-Read `SelectionProblem` for the problem, `solve` for how to call, and `monotonic` for the algorithm.
+Read `SelectionProblem` for the problem, `solve` for how to call, and `_solvers/_monotonic` for the algorithm.
 Needs numpy and scipy only.
 """
 
-from moe2_pl.selection._budget import FEASIBILITY_TOLERANCE, Budget
 from moe2_pl.selection._infeasible import (
     BudgetRange,
     CategoryRequirement,
@@ -12,15 +11,16 @@ from moe2_pl.selection._infeasible import (
     budget_range,
     explain_infeasible,
 )
-from moe2_pl.selection._load import LoadPrices, load_prices, simulated_waiting_s
-from moe2_pl.selection._problem import SelectionProblem
-from moe2_pl.selection._registry import SOLVERS
-from moe2_pl.selection._search import Progress, SearchOptions
+from moe2_pl.selection._next_step import Step, next_step
+from moe2_pl.selection._problem._budget import FEASIBILITY_TOLERANCE, Budget
+from moe2_pl.selection._problem._problem import SelectionProblem
+from moe2_pl.selection._problem._utilities import FacilityLocation, MixtureLikelihood, TopK, Utility
+from moe2_pl.selection._queueing import LoadPrices, load_prices, simulated_waiting_s
 from moe2_pl.selection._solution import Solution
 from moe2_pl.selection._solve import solve
-from moe2_pl.selection._steps import Step, next_step
-from moe2_pl.selection._sweep import sweep
-from moe2_pl.selection._utilities import FacilityLocation, MixtureLikelihood, TopK, Utility
+from moe2_pl.selection._solvers._registry import SOLVERS
+from moe2_pl.selection._solvers._search import Progress, SearchOptions
+from moe2_pl.selection._sweep._sweep import sweep
 from moe2_pl.selection._verify import Verification, verify
 
 __all__ = [

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from moe2_pl.errors import ConfigError
-from moe2_pl.selection._groups import groups_of_near
+from moe2_pl.selection._problem._groups import groups_of_near
 
 if TYPE_CHECKING:
-    from moe2_pl.selection._problem import SelectionProblem
-    from moe2_pl.selection._search import Search
+    from moe2_pl.selection._problem._problem import SelectionProblem
+    from moe2_pl.selection._solvers._search import Search
 
 __all__ = ["Collapsed"]
 

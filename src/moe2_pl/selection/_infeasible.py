@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.errors import InfeasibleBudgetError, ProblemError
-from moe2_pl.selection._budget import Budget
-from moe2_pl.selection._instance import Instance
-from moe2_pl.selection._problem import SelectionProblem
+from moe2_pl.selection._problem._budget import Budget
+from moe2_pl.selection._problem._instance import Instance
+from moe2_pl.selection._problem._problem import SelectionProblem
 
 __all__ = [
     "EXPLAIN_LIMIT_S",

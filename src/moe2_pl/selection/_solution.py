@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.selection._budget import Budget
 from moe2_pl.selection._infeasible import EXPLAIN_LIMIT_S, Infeasibility, explain
-from moe2_pl.selection._search import Search, closed
+from moe2_pl.selection._problem._budget import Budget
+from moe2_pl.selection._solvers._search import Search, closed
 
 __all__ = ["Solution", "Status", "conclude"]
 

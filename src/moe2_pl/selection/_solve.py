@@ -1,11 +1,11 @@
 """`solve`: one problem, one budget, one solver, one `Solution`."""
 
-from moe2_pl.selection._budget import Budget
 from moe2_pl.selection._collapse import Collapsed
-from moe2_pl.selection._problem import SelectionProblem, Subset
-from moe2_pl.selection._registry import solver_named
-from moe2_pl.selection._search import Search, SearchOptions
+from moe2_pl.selection._problem._budget import Budget
+from moe2_pl.selection._problem._problem import SelectionProblem, Subset
 from moe2_pl.selection._solution import Solution, conclude
+from moe2_pl.selection._solvers._registry import solver_named
+from moe2_pl.selection._solvers._search import Search, SearchOptions
 
 __all__ = ["solve"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moe2_pl.selection._budget import Budget, within
-from moe2_pl.selection._problem import SelectionProblem
+from moe2_pl.selection._problem._budget import Budget, within
+from moe2_pl.selection._problem._problem import SelectionProblem
+from moe2_pl.selection._problem._utilities import FacilityLocation, MixtureLikelihood, TopK
 from moe2_pl.selection._solution import Solution
-from moe2_pl.selection._utilities import FacilityLocation, MixtureLikelihood, TopK
 
 __all__ = ["Verification", "verify"]
 

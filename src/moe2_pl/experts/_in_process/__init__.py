@@ -1,0 +1,1 @@
+"""Models that run in this process, by transformers or llama.cpp: they score options and write answers."""

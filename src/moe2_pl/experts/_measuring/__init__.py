@@ -1,0 +1,1 @@
+"""Seconds, joules and peaks of the device at hand."""

@@ -1,0 +1,1 @@
+"""LoRA specialists: trained on generated skills, stored small, and how well they answer."""

@@ -1,0 +1,1 @@
+"""The problem: experts, costs, utility and budget, and what a subset of the experts costs and is worth."""

@@ -1,0 +1,1 @@
+"""Many budgets of one problem as one search."""
