@@ -41,7 +41,8 @@ function draw(key, paper) {
   }
   if (narrow) layout.margin = { ...layout.margin, l: 40, r: 8 };
   if (paper) layout.width = 680;
-  Plotly.react(box, spec.data, layout, config);
+  // Not react: it keeps margins of the former figure, and a legend or a scale may then push the axes out of sight.
+  Plotly.newPlot(box, spec.data, layout, config);
 }
 
 // A phone has room for every other of many numbers, upright.
