@@ -50,7 +50,9 @@ def test_the_certificate_of_the_chosen_deployment_stands_in_every_output(main_jo
     assert float(rows[0]["reused"]) == pytest.approx(float(frontier["medium"]["score"]))
     assert abs(float(rows[0]["regret"])) < 0.03
     assert "Preservation (quick, 1 seed): mean regret" in main_job.stdout
-    assert "subsets are not covered" in " ".join(main_job.stdout.split())
+    assert "frontier's 49 plans (a subset, and who may answer what) are not covered" in " ".join(
+        main_job.stdout.split()
+    )
     assert "mean regret" in (main_job.folder / "report.html").read_text()
 
 

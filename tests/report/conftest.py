@@ -217,7 +217,9 @@ def report_data() -> ReportData:
             name: {c: e[3] + 0.1 * math.cos(i + 2 * j) for j, c in enumerate(CATEGORIES)}
             for i, (name, e) in enumerate(EXPERTS.items())
         },
-        steps=(StepRow("energy_j", 120.0, 0.012, (*medium.experts, "codegemma-7b")),),
+        steps=(
+            StepRow("energy_j", 120.0, 0.012, (*medium.experts, "codegemma-7b"), -0.002, 0.009, 1398.0, 5.1),
+        ),
         calibration={
             name: (e[3] + 0.01 * math.sin(7 * i), e[3] - 0.012 * math.cos(5 * i))
             for i, (name, e) in enumerate(EXPERTS.items())
@@ -242,12 +244,12 @@ def report_data() -> ReportData:
 
 def part_rows(row: FrontierRow) -> tuple[PartRow, ...]:
     """Each device of a deployment and each expert of its first one, which is required; the second one is all that
-    serves two categories.
+    serves two categories. Of the experts that it lacks the first finds no room.
     """
     found = []
     for at, device in enumerate(row.devices):
         here = tuple(name for name in row.experts if EXPERTS[name][0] == device)
-        part = PartRow(device, here, True)
+        part = PartRow("without", device, here, whole=True)
         if at == 1:
             found.append(replace(part, unserved=("coder", "puzzles")))
             continue
@@ -255,7 +257,10 @@ def part_rows(row: FrontierRow) -> tuple[PartRow, ...]:
             replace(part, difference=-0.03 / (at + 1), half_width=0.012, energy_j=-171.0, latency_s=0.4)
         )
         if at == 0:
-            found += [PartRow(device, (name,), False, required=True) for name in here]
+            found += [PartRow("without", device, (name,), required=True) for name in here]
+    for at, name in enumerate(name for name in EXPERTS if name not in row.experts):
+        more = PartRow("with", EXPERTS[name][0], (name,), room=at > 0, idle_j=1000.0)
+        found.append(more if at == 0 else replace(more, unserved=("tutor",)))
     return tuple(found)
 
 

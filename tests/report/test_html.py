@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from moe2_pl.report import FrontierRow, ReportData, write_report
+from moe2_pl.report._format import budget_text
 from moe2_pl.report._run_report._answer import claims
 from moe2_pl.report._run_report._html import panels
 
@@ -119,10 +120,13 @@ def test_every_expert_of_the_pool_is_shown_by_category(data: ReportData, tmp_pat
 
 def test_what_each_part_adds_stands_beside_what_it_takes(data: ReportData, tmp_path: Path) -> None:
     text, _ = page(data, tmp_path)
-    table = text[text.index('id="parts"') : text.index('id="plot-experts"')]
+    table, _, left_out = text[text.index('id="parts"') : text.index('id="plot-experts"')].partition(
+        "What is left out"
+    )
     lines = re.findall(r'<tr(?: class="member")?><th scope="row">(.*?)</tr>', table, re.S)
-    assert len(lines) == len(data.parts)
-    for part, line in zip(data.parts, lines, strict=True):
+    without = [part for part in data.parts if part.change == "without"]
+    assert len(lines) == len(without)
+    for part, line in zip(without, lines, strict=True):
         assert line.startswith(part.device if part.whole else part.experts[0])
         if part.required:
             assert "required by the configuration" in line
@@ -132,7 +136,16 @@ def test_what_each_part_adds_stands_beside_what_it_takes(data: ReportData, tmp_p
             assert f"<b>−{-part.difference:.3f}</b>" in line
             assert "−171 J" in line
             assert "+0.4 s" in line
+    (line,) = re.findall(r'<tr><th scope="row">(.*?)</tr>', left_out, re.S)
+    assert line.startswith("chatqa-70b")
+    assert "+1,000 J" in line
+    assert "no room" in line
+    assert "expert_pool.excluded=[nemotron-51b,chatqa-70b]" in table
     assert 'href="#parts"' in the_answer(text)
+    full = replace(data.parts[-1], room=True, unserved=("tutor", "coder"))
+    text, _ = page(replace(data, parts=(full,) * 13), tmp_path)
+    assert text.count("nobody left for tutor, coder within the budget") == 13
+    assert "<summary>13 experts</summary>" in text
     one = replace(data, parts=(), contrasts=())
     text, _ = page(one, tmp_path)
     assert 'id="parts"' not in text
@@ -238,8 +251,9 @@ def test_no_family_oracle_no_claim_about_it(data: ReportData, tmp_path: Path) ->
 def test_limits_that_differ_between_categories_are_named_so(data: ReportData, tmp_path: Path) -> None:
     own = replace(data.chosen, energy_budget_j=math.nan, latency_budget_s=math.nan)
     text, _ = page(replace(data, chosen=own), tmp_path)
-    assert "energy per category, latency per category" in text
+    assert "energy (assistant ≤ 900 J, tutor ≤ 900 J, coder ≤ 900 J, puzzles ≤ 900 J), latency (" in text
     assert not re.search(r"\bnan\b", text)
+    assert budget_text(replace(own, categories=())).startswith("energy per category, latency per category")
 
 
 def test_no_limit_reads_as_none(data: ReportData, tmp_path: Path) -> None:

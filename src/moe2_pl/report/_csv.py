@@ -59,8 +59,8 @@ CERTIFICATE = (
 )
 BASELINE = ("baseline", "budget", "score", "energy_j", "latency_s", "experts", "subsets")
 PART = (
-    *("device", "experts", "whole", "required", "unserved", "difference", "half_width"),
-    *("energy_j", "latency_s", "overloads"),
+    *("change", "device", "experts", "whole", "required", "room", "idle_j", "unserved"),
+    *("difference", "half_width", "energy_j", "latency_s", "overloads"),
 )
 _CATEGORY = ("queries", "allowed", "score", "lookup_score", "energy_j", "latency_s")
 
@@ -154,8 +154,8 @@ def write_baselines(rows: Sequence[BaselineRow], path: Path) -> Path:
 
 
 def write_parts(rows: Sequence[PartRow], path: Path) -> Path:
-    """Writes one line per device or expert that the chosen deployment could do without, with the attributes of
-    :class:`PartRow`.
+    """Writes one line per device or expert that the chosen deployment could do without or have beside it, with the
+    attributes of :class:`PartRow`.
 
     Args:
         rows: the parts.

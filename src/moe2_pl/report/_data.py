@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
@@ -195,25 +195,33 @@ class ContrastRow:
 
 @dataclass(frozen=True)
 class PartRow:
-    """The chosen deployment without one device or one expert, everything else kept, on the same held-out queries.
+    """The chosen deployment with one change, everything else kept, on the same held-out queries.
+
+    The figures are NaN where the change cannot be: the row then says why.
 
     Args:
+        change: ``without`` a device or an expert, or ``with`` one more expert.
         device: that is left out, or that the expert stands on.
-        experts: what is left out with it.
-        whole: whether the device is left out, not one of several experts on it.
-        unserved: categories that nobody would be left for; the figures are NaN then.
-        required: whether the configuration requires one of the experts; the figures are NaN then.
-        difference: score without it, less the chosen deployment's.
+        experts: what is left out, or the one that is added.
+        whole: whether a device is left out, not one of several experts on it.
+        required: whether the configuration requires one that would be left out.
+        room: whether what would be added finds memory, its box in this setting, and a free place among the experts.
+        idle_j: what its device would add to a query by being on, J; 0 where it is on.
+        unserved: categories that nobody would be left for.
+        difference: score with the change, less the chosen deployment's.
         half_width: half of the paired 95 % interval of ``difference``.
-        energy_j, latency_s: means without it, less the chosen deployment's.
+        energy_j, latency_s: means with the change, less the chosen deployment's.
         overloads: devices and links that only then have ρ ≥ 1.
     """
 
+    change: Literal["without", "with"]
     device: str
     experts: tuple[str, ...]
-    whole: bool
-    unserved: tuple[str, ...] = ()
+    whole: bool = False
     required: bool = False
+    room: bool = True
+    idle_j: float = 0.0
+    unserved: tuple[str, ...] = ()
     difference: float = float("nan")
     half_width: float = float("nan")
     energy_j: float = float("nan")
@@ -244,12 +252,19 @@ class StepRow:
         more: what has to be added to every category's limit, J or s a query.
         gain: growth of the planned value.
         experts: the subset there.
+        difference: its held-out score, less the chosen deployment's.
+        half_width: half of the paired 95 % interval of ``difference``.
+        energy_j, latency_s: its means.
     """
 
     limit: str
     more: float
     gain: float
     experts: tuple[str, ...]
+    difference: float
+    half_width: float
+    energy_j: float
+    latency_s: float
 
 
 @dataclass(frozen=True)
@@ -276,7 +291,7 @@ class ReportData:
         baselines: MoE² and what the paper compares it with, under each preset and the chosen budget.
         contrasts: the chosen deployment beside no budget, a leaner deployment, the lookup, the family oracle and the
             best single expert, as far as these exist.
-        parts: the chosen deployment without each of its devices and experts.
+        parts: the chosen deployment without each of its devices and experts, and with each further expert.
         expert_scores: expert, or model where it has several placements → category → mean held-out score.
         calibration: expert, or model where it has several placements → (mean predicted, mean realised) held-out score.
         provenance: what made the figures: source, licence, hashes, seeds, versions, command.

@@ -4,10 +4,10 @@ A figure that does not exist (NaN) reads as a dash, a limit that does not bind (
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from moe2_pl.report._data import FrontierRow, ReportData, StepRow
+from moe2_pl.report._data import ContrastRow, FrontierRow, LoadRow, ReportData, StepRow
 
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
@@ -18,9 +18,11 @@ __all__ = [
     "certificate_text",
     "change",
     "interval",
+    "leaner",
     "leaner_text",
     "limit",
     "listing",
+    "load_now",
     "load_text",
     "percent",
     "quantity",
@@ -150,7 +152,10 @@ def certificate_text(found: "Certificate") -> str:
         f"{falls.falls:.0%} of {falls.pairs:,} cases, by {falls.largest_fall:.3f} at most."
     )
     if found.uncovered:
-        text += f" {len(found.uncovered)} of the frontier's {found.frontier} subsets are not covered."
+        text += (
+            f" {len(found.uncovered)} of the frontier's {found.frontier} plans (a subset, and who may answer what) "
+            "are not covered."
+        )
     return text
 
 
@@ -168,11 +173,15 @@ def limit(value: float, unit: str) -> str:
 
 def budget_text(row: FrontierRow) -> str:
     """Both limits of a row's budget."""
-    energy, latency = _at_most(row.energy_budget_j, "J"), _at_most(row.latency_budget_s, "s")
+    energy = _at_most(row.energy_budget_j, "J", {p.category: p.energy_budget_j for p in row.categories})
+    latency = _at_most(row.latency_budget_s, "s", {p.category: p.latency_budget_s for p in row.categories})
     return f"energy {energy}, latency {latency} per query"
 
 
-def _at_most(value: float, unit: str) -> str:
+def _at_most(value: float, unit: str, by_category: Mapping[str, float]) -> str:
+    if math.isnan(value) and by_category:
+        named = (f"{category} {_at_most(own, unit, {})}" for category, own in by_category.items())
+        return f"({', '.join(named)})"
     text = limit(value, unit)
     return f"≤ {text}" if math.isfinite(value) else text
 
@@ -219,6 +228,11 @@ def running_text(data: ReportData) -> str:
     )
 
 
+def load_now(data: ReportData) -> LoadRow | None:
+    """The chosen deployment at the run's own rate; None where that was not simulated."""
+    return next((row for row in data.load if row.queries_per_s == data.queries_per_s), None)
+
+
 def load_text(data: ReportData) -> str:
     """What waiting does to the chosen deployment's answers, and at which rate it breaks; '' where not simulated."""
     row = data.chosen
@@ -227,7 +241,7 @@ def load_text(data: ReportData) -> str:
     busiest = max(row.utilisation, key=lambda device: row.utilisation[device])
     breaks_at = data.queries_per_s / row.utilisation[busiest]
     text = f"It breaks at {breaks_at:.3g} queries/s, where {busiest} never rests."
-    now = next((r for r in data.load if r.queries_per_s == data.queries_per_s), None)
+    now = load_now(data)
     if now is not None:
         text += (
             f" At {now.queries_per_s:g} an answer takes {quantity(now.mean_s, 's')} on average, waiting included, "
@@ -242,10 +256,15 @@ def load_text(data: ReportData) -> str:
     return text
 
 
+def leaner(data: ReportData) -> ContrastRow | None:
+    """The leaner deployment beside the chosen one; None where there is none."""
+    return next((row for row in data.contrasts if row.against == "leaner" and data.chosen.feasible), None)
+
+
 def leaner_text(data: ReportData) -> str:
-    """What could be left out of the chosen deployment for hardly any score; '' where nothing can."""
-    row = next((row for row in data.contrasts if row.against == "leaner"), None)
-    if row is None or not data.chosen.feasible:
+    """What could be left out of the chosen deployment for little score; '' where nothing can."""
+    row = leaner(data)
+    if row is None:
         return ""
     gone = [name for name in data.chosen.experts if name not in row.experts]
     on = {str(data.experts[name]["device"]) for name in row.experts}
@@ -288,10 +307,11 @@ def _step_text(step: StepRow, data: ReportData) -> str:
         how = f"with {', '.join(joins)}" + (f" instead of {', '.join(leaves)}" if leaves else "")
     else:
         how = f"without {', '.join(leaves)}" if leaves else "with the same experts, used for more categories"
-    text = f"{what} {quantity(step.more, unit)} a query higher would buy {signed(step.gain)} of planned score, {how}."
-    if step.gain < data.chosen.score_half_width:
-        text += f" Held-out scores are known to ± {score(data.chosen.score_half_width)}: it may not show."
-    return text
+    return (
+        f"{what} {quantity(step.more, unit)} a query higher would buy {signed(step.gain)} of planned score, {how}. "
+        f"Held out that is {signed(step.difference)} ({signed_span(step.difference, step.half_width)}), at "
+        f"{quantity(step.energy_j, 'J')} and {quantity(step.latency_s, 's')} a query."
+    )
 
 
 def listing(names: Iterable[str]) -> str:

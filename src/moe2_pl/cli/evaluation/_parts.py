@@ -1,4 +1,4 @@
-"""What each device and expert of a deployment adds, and a deployment that does nearly as well without some of them."""
+"""What each device and expert adds or would add, and a deployment that does nearly as well without some of them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,12 +15,15 @@ __all__ = ["leaner", "part_rows"]
 
 Mask = NDArray[np.bool_]
 
+# Of the whole deployment's joules: less is not worth another deployment.
+_LEAST_SAVING = 0.01
+
 
 def part_rows(held_out: Queries, router: Router, solution: Solution) -> Iterator[PartRow]:
-    """The deployment without each device and, where a device loads several experts, without each of them.
+    """The deployment without each device, without each expert that shares one, and with each further expert.
 
-    Nothing is planned anew: the other experts stay, and answer more, or more categories, once less idles. The last
-    device has no row.
+    Nothing is planned anew: the others stay, and answer more, or more categories, once less idles. The last device
+    has no row, and neither has an expert that the configuration excludes.
 
     Args:
         held_out: queries to judge by.
@@ -28,23 +31,15 @@ def part_rows(held_out: Queries, router: Router, solution: Solution) -> Iterator
         solution: the deployment.
     """
     problem, pool = router.problem, held_out.planner.pool
-    whole = held_out.under_load(router, solution)
+    at, whole = problem.at(solution.budget), held_out.under_load(router, solution)
     names = [*pool.device_names, *pool.network.links]
 
-    def row(gone: Mask) -> PartRow:
-        device = int(problem.device[gone][0])
-        of = PartRow(
-            pool.device_names[device],
-            problem.names(gone),
-            bool(gone.sum() == _on(problem, solution, device).sum()),
-        )
-        if (gone & problem.required).any():
-            return replace(of, required=True)
-        rest = _without(problem, solution, gone)
-        if rest is None:
-            left = problem.allowed(solution.mask & ~gone, solution.budget).any(axis=1)
+    def row(mask: Mask, of: PartRow) -> PartRow:
+        changed = _changed(problem, solution, mask)
+        if changed is None:
+            left = at.allowed(mask).any(axis=1)
             return replace(of, unserved=tuple(np.array(problem.categories)[~left].tolist()))
-        got = held_out.under_load(router, rest)
+        got = held_out.under_load(router, changed)
         difference = got.score - whole.score
         return replace(
             of,
@@ -52,10 +47,20 @@ def part_rows(held_out: Queries, router: Router, solution: Solution) -> Iterator
             half_width=half_width(difference),
             energy_j=float(got.energy_j.mean() - whole.energy_j.mean()),
             latency_s=float(got.latency_s.mean() - whole.latency_s.mean()),
-            overloads=tuple(names[at] for at in np.flatnonzero(_overloaded(got) & ~_overloaded(whole))),
+            overloads=tuple(names[d] for d in np.flatnonzero(_overloaded(got) & ~_overloaded(whole))),
         )
 
-    yield from map(row, _parts(problem, solution))
+    for gone in _parts(problem, solution):
+        device = int(problem.device[gone][0])
+        whole_device = bool(gone.sum() == _on(problem, solution, device).sum())
+        of = PartRow("without", pool.device_names[device], problem.names(gone), whole_device)
+        required = bool((gone & problem.required).any())
+        yield replace(of, required=True) if required else row(solution.mask & ~gone, of)
+    for j in np.flatnonzero(~solution.mask & ~problem.excluded):
+        mask, device = solution.mask | (np.arange(problem.n_experts) == j), int(problem.device[j])
+        idle_j = problem.idle_j(mask) - solution.idle_j
+        of = PartRow("with", pool.device_names[device], (problem.experts[j],), idle_j=idle_j)
+        yield row(mask, of) if at.stands(mask) else replace(of, room=False)
 
 
 def leaner(validation: Queries, router: Router, solution: Solution) -> Solution | None:
@@ -73,23 +78,24 @@ def leaner(validation: Queries, router: Router, solution: Solution) -> Solution 
         solution: the deployment.
 
     Returns:
-        None where nothing can be left out.
+        None where nothing that saves at least 1 % can be left out.
     """
     problem = router.problem
     planned = router.on_planning_queries()
     whole = validation.under_load(planned, solution)
-    best: Solution | None = None
+    most_j = (1 - _LEAST_SAVING) * whole.energy_j.mean()
+    now, energy_j = solution, whole.energy_j.mean()
     while True:
-        now = best or solution
-        rests = [_without(problem, now, gone) for gone in _parts(problem, now)]
-        fewer = sorted(
-            (rest for rest in rests if rest and rest.joules < now.joules), key=lambda rest: rest.joules
-        )
-        accepted = (rest for rest in fewer if _nearly(validation.under_load(planned, rest), whole))
-        step = next(accepted, None)
-        if step is None:
-            return best
-        best = step
+        rests = [_changed(problem, now, now.mask & ~gone) for gone in _parts(problem, now)]
+        fewer = sorted((r for r in rests if r and r.joules < now.joules), key=lambda rest: rest.joules)
+        for rest in fewer:
+            got = validation.under_load(planned, rest)
+            # Planned joules know no prices of busy devices.
+            if got.energy_j.mean() < energy_j and _nearly(got, whole):
+                now, energy_j = rest, got.energy_j.mean()
+                break
+        else:
+            return now if energy_j <= most_j else None
 
 
 def _nearly(got: Realised, whole: Realised) -> bool:
@@ -118,10 +124,10 @@ def _on(problem: SelectionProblem, solution: Solution, device: int) -> Mask:
     return np.asarray(solution.mask & (problem.device == device))
 
 
-def _without(problem: SelectionProblem, solution: Solution, gone: Mask) -> Solution | None:
-    """The deployment less some experts; None where that breaks the budget or a requirement."""
-    mask, at = solution.mask & ~gone, problem.at(solution.budget)
-    if not mask.any() or not at.feasible(mask):
+def _changed(problem: SelectionProblem, solution: Solution, mask: Mask) -> Solution | None:
+    """Another subset under the same budget; None where that breaks the budget or a requirement."""
+    at = problem.at(solution.budget)
+    if not at.feasible(mask):
         return None
     return replace(
         solution,

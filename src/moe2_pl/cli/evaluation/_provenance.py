@@ -39,7 +39,8 @@ def notes(setting: Setting, unfinished: str) -> tuple[str, ...]:
     """
     said = [
         *filter(None, [unfinished]),
-        "Budgets limit the mean of a category's queries, not a single query.",
+        "Budgets limit means, not single queries: an expert answers a category only if its own mean there keeps both "
+        "limits. Mixing it with cheaper ones until the category's mean does is not planned.",
         "Planned values come from validation queries; scores are realised on held-out queries that neither "
         "training nor planning read.",
     ]

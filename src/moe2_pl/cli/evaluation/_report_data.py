@@ -82,7 +82,7 @@ def report_data(
         found = findings(
             held_out, chosen_by, routers, solutions, setting.budgets, setting.grid, setting.chosen
         )
-        return found, tuple(next_steps(router, budgets[at], best, solver))
+        return found, tuple(next_steps(held_out, router, budgets[at], best, solver))
 
     found, steps = not_lost(realise, lambda: interrupts.append("realising"))
     realised = time.perf_counter()

@@ -6,6 +6,7 @@ from typing import Any
 
 from moe2_pl.cli._console import watched
 from moe2_pl.cli.evaluation._planning import Router
+from moe2_pl.cli.evaluation._realise import Queries, half_width
 from moe2_pl.report import StepRow
 from moe2_pl.selection import Budget, Progress, Solution, next_step, sweep
 
@@ -46,14 +47,28 @@ def plan_budgets(
     return solutions
 
 
-def next_steps(router: Router, budget: Budget, solution: Solution, solver: Config) -> Iterator[StepRow]:
+def next_steps(
+    held_out: Queries, router: Router, budget: Budget, solution: Solution, solver: Config
+) -> Iterator[StepRow]:
     """What a little more of each limit would buy; nothing for a mixture, whose best value can fall as a limit grows."""
-    if not router.problem.evaluator.monotone:
+    if not router.problem.evaluator.monotone or not solution.experts:
         return
+    now = held_out.under_load(router, solution)
     for limit in ("energy_j", "latency_s"):
         step = next_step(router.problem, budget, limit, solution, solver=solver["name"], **_options(solver))
         if step is not None:
-            yield StepRow(limit, step.more, step.gain, step.solution.experts)
+            then = held_out.under_load(router, step.solution)
+            difference = then.score - now.score
+            yield StepRow(
+                limit,
+                step.more,
+                step.gain,
+                step.solution.experts,
+                difference=float(difference.mean()),
+                half_width=half_width(difference),
+                energy_j=float(then.energy_j.mean()),
+                latency_s=float(then.latency_s.mean()),
+            )
 
 
 def _options(solver: Config) -> dict[str, Any]:

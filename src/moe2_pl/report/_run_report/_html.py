@@ -46,6 +46,8 @@ def write_report(data: ReportData, path: Path) -> Path:
         unlimited=_view.unlimited(data),
         running=f"{_format.running_text(data)} {_format.load_text(data)}" if data.chosen.feasible else "",
         leaner=_format.leaner_text(data),
+        lean=_format.leaner(data),
+        waited=_format.load_now(data),
         steps=_format.step_texts(data),
         nearest=_view.nearest_feasible(data),
         budgets=_view.shown_budgets(data),
