@@ -249,7 +249,7 @@ def part_rows(row: FrontierRow) -> tuple[PartRow, ...]:
     found = []
     for at, device in enumerate(row.devices):
         here = tuple(name for name in row.experts if EXPERTS[name][0] == device)
-        part = PartRow("without", device, here, whole=True)
+        part = PartRow("without", (device,), here, whole=True)
         if at == 1:
             found.append(replace(part, unserved=("coder", "puzzles")))
             continue
@@ -257,9 +257,9 @@ def part_rows(row: FrontierRow) -> tuple[PartRow, ...]:
             replace(part, difference=-0.03 / (at + 1), half_width=0.012, energy_j=-171.0, latency_s=0.4)
         )
         if at == 0:
-            found += [PartRow("without", device, (name,), required=True) for name in here]
+            found += [PartRow("without", (device,), (name,), required=True) for name in here]
     for at, name in enumerate(name for name in EXPERTS if name not in row.experts):
-        more = PartRow("with", EXPERTS[name][0], (name,), room=at > 0, idle_j=1000.0)
+        more = PartRow("with", (EXPERTS[name][0],), (name,), room=at > 0, idle_j=1000.0)
         found.append(more if at == 0 else replace(more, unserved=("tutor",)))
     return tuple(found)
 

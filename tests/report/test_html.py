@@ -127,7 +127,7 @@ def test_what_each_part_adds_stands_beside_what_it_takes(data: ReportData, tmp_p
     without = [part for part in data.parts if part.change == "without"]
     assert len(lines) == len(without)
     for part, line in zip(without, lines, strict=True):
-        assert line.startswith(part.device if part.whole else part.experts[0])
+        assert line.startswith(part.devices[0] if part.whole else part.experts[0])
         if part.required:
             assert "required by the configuration" in line
         elif part.unserved:

@@ -59,7 +59,7 @@ CERTIFICATE = (
 )
 BASELINE = ("baseline", "budget", "score", "energy_j", "latency_s", "experts", "subsets")
 PART = (
-    *("change", "device", "experts", "whole", "required", "room", "idle_j", "unserved"),
+    *("change", "devices", "experts", "whole", "required", "room", "idle_j", "unserved"),
     *("difference", "half_width", "energy_j", "latency_s", "overloads"),
 )
 _CATEGORY = ("queries", "allowed", "score", "lookup_score", "energy_j", "latency_s")

@@ -201,9 +201,9 @@ class PartRow:
 
     Args:
         change: ``without`` a device or an expert, or ``with`` one more expert.
-        device: that is left out, or that the expert stands on.
+        devices: that are left out, or the one that the expert stands on.
         experts: what is left out, or the one that is added.
-        whole: whether a device is left out, not one of several experts on it.
+        whole: whether devices are left out, not one of several experts on one.
         required: whether the configuration requires one that would be left out.
         room: whether what would be added finds memory, its box in this setting, and a free place among the experts.
         idle_j: what its device would add to a query by being on, J; 0 where it is on.
@@ -215,7 +215,7 @@ class PartRow:
     """
 
     change: Literal["without", "with"]
-    device: str
+    devices: tuple[str, ...]
     experts: tuple[str, ...]
     whole: bool = False
     required: bool = False

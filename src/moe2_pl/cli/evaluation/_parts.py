@@ -20,10 +20,11 @@ _LEAST_SAVING = 0.01
 
 
 def part_rows(held_out: Queries, router: Router, solution: Solution) -> Iterator[PartRow]:
-    """The deployment without each device, without each expert that shares one, and with each further expert.
+    """The deployment without devices and experts, and with each further expert: one change at a time.
 
-    Nothing is planned anew: the others stay, and answer more, or more categories, once less idles. The last device
-    has no row, and neither has an expert that the configuration excludes.
+    Left out are each device, each expert that shares one, and last several devices, one after the other, each time the
+    one without which the rest plans highest. Nothing is planned anew: the others stay, and answer more, or more
+    categories, once less idles. The last device has no row, and neither has an expert that the configuration excludes.
 
     Args:
         held_out: queries to judge by.
@@ -53,13 +54,16 @@ def part_rows(held_out: Queries, router: Router, solution: Solution) -> Iterator
     for gone in _parts(problem, solution):
         device = int(problem.device[gone][0])
         whole_device = bool(gone.sum() == _on(problem, solution, device).sum())
-        of = PartRow("without", pool.device_names[device], problem.names(gone), whole_device)
+        of = PartRow("without", (pool.device_names[device],), problem.names(gone), whole_device)
         required = bool((gone & problem.required).any())
         yield replace(of, required=True) if required else row(solution.mask & ~gone, of)
+    for devices, gone in _several_devices(problem, solution):
+        of = PartRow("without", tuple(pool.device_names[d] for d in devices), problem.names(gone), True)
+        yield row(solution.mask & ~gone, of)
     for j in np.flatnonzero(~solution.mask & ~problem.excluded):
         mask, device = solution.mask | (np.arange(problem.n_experts) == j), int(problem.device[j])
         idle_j = problem.idle_j(mask) - solution.idle_j
-        of = PartRow("with", pool.device_names[device], (problem.experts[j],), idle_j=idle_j)
+        of = PartRow("with", (pool.device_names[device],), (problem.experts[j],), idle_j=idle_j)
         yield row(mask, of) if at.stands(mask) else replace(of, room=False)
 
 
@@ -118,6 +122,19 @@ def _parts(problem: SelectionProblem, solution: Solution) -> Iterator[Mask]:
         if here.sum() > 1:
             for j in np.flatnonzero(here):
                 yield np.arange(len(here)) == j
+
+
+def _several_devices(problem: SelectionProblem, solution: Solution) -> Iterator[tuple[list[int], Mask]]:
+    """Two and more devices of a deployment, in the order in which they are left out, and their experts [N]."""
+    at, now, gone = problem.at(solution.budget), solution.mask, []
+    while len(left := problem.devices(now)) > 1:
+        value, device = max((at.value(now & (problem.device != d)), -d) for d in left)
+        if value == -np.inf:
+            return
+        gone.append(-device)
+        now = now & (problem.device != -device)
+        if len(gone) > 1:
+            yield list(gone), solution.mask & ~now
 
 
 def _on(problem: SelectionProblem, solution: Solution, device: int) -> Mask:
