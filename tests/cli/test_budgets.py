@@ -59,11 +59,11 @@ def test_watts_of_a_slow_fleet_are_joules_without_stray_digits():
         ({"latency_s": {"default": 9.0, "tutor": 30.0}, "energy_j": 1000.0}, ""),
         (
             {"latency_s": {"tutor": 30.0}, "energy_j": 1000.0},
-            "budget.latency_s: coder, puzzles have no latency limit (default: in it gives them one)",
+            "budget.latency_s: coder, puzzles have no latency limit (default: … gives them one)",
         ),
         (
             {"energy_wh": {"tutor": 1.0, "coder": 1.0}, "latency_s": 9.0},
-            "budget.energy_wh: puzzles has no energy limit (default: in it gives them one)",
+            "budget.energy_wh: puzzles has no energy limit (default: … gives them one)",
         ),
         ({"preset": "unlimited", "latency_s": 30.0}, ""),
     ],

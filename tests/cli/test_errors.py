@@ -99,6 +99,12 @@ def test_the_one_limit_that_is_too_low_is_named_with_what_would_do(call):
     )
 
 
+def test_a_limit_that_takes_the_place_of_the_preset_is_said_once_in_the_log(call, tmp_path):
+    call("train", "budget=tight", "budget.energy_j=1")
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("budget.energy_j takes the place of the preset: latency is not limited") == 1
+
+
 def test_a_checkpoint_given_as_such_is_answered_with_its_setting(call, tmp_path):
     (tmp_path / "gate.ckpt").write_bytes(b"")
     for there in (tmp_path, tmp_path / "gate.ckpt"):

@@ -126,7 +126,7 @@ def unlimited_told(config: Mapping[str, Any], budget: Budget, categories: Sequen
             if free:
                 has = "have" if len(free) > 1 else "has"
                 told.append(
-                    f"budget.{given[word]}: {', '.join(free)} {has} no {word} limit (default: in it gives them one)"
+                    f"budget.{given[word]}: {', '.join(free)} {has} no {word} limit (default: … gives them one)"
                 )
     return "; ".join(told)
 
