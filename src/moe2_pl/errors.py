@@ -28,19 +28,28 @@ __all__ = [
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like ``name``, or most like its beginning; None where none is near.
+    """The known name most like ``name``, most like its beginning, or that it abbreviates; None where none is near.
 
     Example:
         >>> closest("agx_orn", ["agx_orin_64gb", "agx_thor"])
         'agx_orin_64gb'
+        >>> closest("ckpt", ["checkpoint", "certificate"])
+        'checkpoint'
     """
 
     def likeness(other: str) -> float:
         beginning = other[: len(name) + 1]
-        return max(SequenceMatcher(None, name, part).ratio() for part in (other, beginning))
+        like = max(SequenceMatcher(None, name, part).ratio() for part in (other, beginning))
+        return max(like, 0.6) if _abbreviates(name, other) else like
 
     best = max(known, key=likeness, default=None)
     return best if best is not None and likeness(best) >= 0.6 else None
+
+
+def _abbreviates(name: str, other: str) -> bool:
+    """Whether three letters or more begin the other name and stand in it in this order."""
+    rest = iter(other)
+    return len(name) >= 3 and name[0] == other[:1] and all(letter in rest for letter in name)
 
 
 class MoE2Error(Exception):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moe2_pl.cli.evaluation._budgets import configured_budget
+from moe2_pl.cli.evaluation._budgets import configured_budget, unlimited_told
 from moe2_pl.errors import ConfigError
 from moe2_pl.selection import Budget
 
@@ -43,6 +43,35 @@ def budget(**given) -> Budget:
 def test_half_a_watt_hour_a_query_in_every_unit(given):
     # .05 queries/s are 4,320 a day.
     assert budget(**given).energy_j == pytest.approx(1800.0)
+
+
+def test_watts_of_a_slow_fleet_are_joules_without_stray_digits():
+    assert configured_budget({**NONE, "power_w": 140.0}, {}, 0.07, TARIFF)[1].energy_j == 2000.0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, ""),
+        ({"latency_s": 30.0, "co2_g": 0.1}, ""),
+        ({"latency_s": 30.0}, "budget.latency_s takes the place of the preset: energy is not limited"),
+        ({"day_usd": 1.0}, "budget.day_usd takes the place of the preset: latency is not limited"),
+        ({"latency_s": {"default": 9.0, "tutor": 30.0}, "energy_j": 1000.0}, ""),
+        (
+            {"latency_s": {"tutor": 30.0}, "energy_j": 1000.0},
+            "budget.latency_s: coder, puzzles have no latency limit (default: … gives them one)",
+        ),
+        (
+            {"energy_wh": {"tutor": 1.0, "coder": 1.0}, "latency_s": 9.0},
+            "budget.energy_wh: puzzles has no energy limit (default: … gives them one)",
+        ),
+        ({"preset": "unlimited", "latency_s": 30.0}, ""),
+    ],
+)
+def test_what_limits_leave_unlimited_is_said(given, said):
+    config = {**NONE, "preset": "medium", **given}
+    _, found = configured_budget(config, {"medium": Budget(1.0, 1.0)}, 0.05, TARIFF)
+    assert unlimited_told(config, found, ["tutor", "coder", "puzzles"]) == said
 
 
 def test_a_mapping_is_converted_category_by_category():

@@ -57,6 +57,14 @@ MISTAKES = {
     "gate.extend_from=gate.ckpt": "no checkpoint at 'gate.ckpt'",
     "expert_pool.questions=[{source: skills}]": "expert_pool.outputs=null asks its models",
     "sweep.energy_points=-1": "sweep.energy_points is -1",
+    "foo bar": "'foo bar' is no setting: settings are key=value",
+    "train.py": "'train.py' is no setting: settings are key=value",
+    "budget.latency_s={tutor:": "'budget.latency_s={tutor:' has a bracket or quote without its partner",
+    "expert_pool.excluded=[a b": "'key={a: 1, b: 2}'",
+    "budget.latency_s=3)": "has a bracket or quote without its partner",
+    "a=b=c": "the value of 'a=b=c' cannot be read: text with = , : or brackets needs quotes of its own, 'a=\"…\"'",
+    "seed=rnge(3)": "the value of 'seed=rnge(3)' cannot be read: HydraException while evaluating 'rnge(3)': Unknown",
+    "ckpt=gate.ckpt": "unknown key 'ckpt': did you mean 'checkpoint'?",
 }
 
 
@@ -71,13 +79,47 @@ def test_a_mistake_is_answered_with_one_line_and_leaves_no_result(call, tmp_path
 
 
 def test_an_infeasible_budget_says_what_each_category_needs_and_by_how_much_to_grow(call):
-    printed = call("train", "budget.energy_j=200", "budget.latency_s=5")
+    printed = call("train", "budget.energy_j=200", "budget.latency_s=0.5")
     for word in ("assistant needs", "tutor needs", "coder needs", "puzzles needs", "all limits times"):
         assert word in printed
     factor = float(printed.split("all limits times ")[1].split()[0])
-    grown = [f"budget.energy_j={200 * factor * 1.001}", f"budget.latency_s={5 * factor * 1.001}"]
+    grown = [f"budget.energy_j={200 * factor}", f"budget.latency_s={0.5 * factor}"]
     # Grown so, the complaint is about the stage and no longer about the budget.
     assert "no subset" not in call("train", *grown, "solver.name=magic")
+
+
+def test_the_one_limit_that_is_too_low_is_named_with_what_would_do(call):
+    printed = call("train", "budget.energy_j=100", "budget.latency_s=30")
+    assert "; an energy limit of " in printed
+    assert "(puzzles needs it) would do" in printed
+    assert "all limits" not in printed
+    joules = printed.split("an energy limit of ")[1].split()[0]
+    assert "no subset" not in call(
+        "train", f"budget.energy_j={joules}", "budget.latency_s=30", "solver.name=magic"
+    )
+
+
+def test_a_limit_that_takes_the_place_of_the_preset_is_said_once_in_the_log(call, tmp_path):
+    call("train", "budget=tight", "budget.energy_j=1")
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("budget.energy_j takes the place of the preset: latency is not limited") == 1
+
+
+def test_a_checkpoint_given_as_such_is_answered_with_its_setting(call, tmp_path):
+    (tmp_path / "gate.ckpt").write_bytes(b"")
+    for there in (tmp_path, tmp_path / "gate.ckpt"):
+        assert (
+            call("evaluate", str(there))
+            == f"error: '{there}' is no setting: did you mean checkpoint={there}?\n"
+        )
+    assert "checkpoint=" not in call("evaluate", str(tmp_path / "nowhere.ckpt"))
+
+
+def test_flags_that_exclude_each_other_are_one_line(call):
+    assert call("train", "--resolve").startswith("error: The --resolve flag can only be used")
+    assert call("train", "-m", "--cfg", "job") == (
+        "error: Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified\n"
+    )
 
 
 def test_a_pool_that_is_no_yaml_is_one_line(call, tmp_path):
@@ -114,6 +156,14 @@ def test_a_checkpoint_that_lacks_a_model_of_the_pool_is_refused(call, tmp_path):
     printed = call("evaluate", f"checkpoint={tmp_path / 'gate.ckpt'}")
     assert f"knows no model '{data.outputs.model_id[-1]}'" in printed
     assert not (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_run_folder_stands_for_the_checkpoint_in_it(main_job, tmp_path):
+    done = script(
+        "evaluate.py", f"checkpoint={main_job.folder}", f"hydra.run.dir={tmp_path}", "certificate=off"
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(main_job.folder / "gate.ckpt") in (tmp_path / "report.html").read_text()
 
 
 def test_a_checkpoint_with_extra_models_serves_a_smaller_pool(main_job, tmp_path):
@@ -199,6 +249,7 @@ def test_what_is_no_file_s_error_keeps_its_traceback(monkeypatch, tmp_path):
 
 def test_no_checkpoint_and_a_pickle_are_refused(call, tmp_path):
     assert "no checkpoint at" in call("evaluate", "checkpoint=nowhere.ckpt")
+    assert f"no gate.ckpt in folder '{tmp_path}'" in call("evaluate", f"checkpoint={tmp_path}")
     (tmp_path / "evil.ckpt").write_bytes(b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.")
     assert "cannot be read as tensors and plain values" in call(
         "evaluate", f"checkpoint={tmp_path / 'evil.ckpt'}"

@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 from tests.cli.conftest import ROOT, interrupted_once, script, started
 from tests.report.conftest import frontier_row
 
 from moe2_pl.cli import SweepSummary, _sweep_end
+from moe2_pl.cli._gate_store import gate_address
+from moe2_pl.cli._schema import register_schema
 from moe2_pl.cli._sweep_asked import asked_jobs
 from moe2_pl.cli._sweep_end import read_comparison
+from moe2_pl.outputs import ExpertOutputsDataModule
 from moe2_pl.report import write_frontier
 
 SMALL = (
@@ -71,7 +74,7 @@ def test_every_line_of_a_job_says_which_job_and_an_infeasible_one_why(budgets):
     assert {line.partition(" ")[0] for line in own} == {f"#{job}" for job in range(4)}
     assert any(re.match(r"#3 \[\S+\] score 0\.\d+, .*/3/report\.html$", line) for line in own)
     why = rows(sweep)[0]["reason"].rpartition("; ")[2]
-    assert "all limits times" in why
+    assert why.startswith("an energy limit of ")
     assert any(
         re.match(r"#0 \[\S+\] infeasible", line)
         and line.endswith(f"(budget.energy_j=200 budget.latency_s=10): {why}")
@@ -239,3 +242,20 @@ def test_a_job_that_did_not_end_is_no_finished_one(tmp_path, left):
     (job,) = comparison.jobs
     assert job.outcome == ("partial" if left == "frontier" else "interrupted")
     assert job.asked == {"seed": "1"}
+
+
+def test_gates_that_extend_another_one_are_told_apart_by_its_content(tmp_path):
+    register_schema()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        settings = OmegaConf.to_container(compose("train", ["paths.output_dir=."]), resolve=True)
+    data = ExpertOutputsDataModule()
+    addresses = []
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "gate.ckpt").write_bytes(content)
+        # A run folder stands for the checkpoint in it.
+        for path in (tmp_path / name, tmp_path / name / "gate.ckpt"):
+            settings["gate"]["extend_from"] = str(path)
+            addresses.append(gate_address(settings, data))
+    assert len(set(addresses[:4])) == len(set(addresses[4:])) == 1
+    assert addresses[0] != addresses[4]

@@ -39,6 +39,9 @@ def test_without_a_terminal_there_is_no_colour(data: ReportData) -> None:
 
 def test_overload_is_flagged_in_characters(data: ReportData) -> None:
     assert "1.02 !" in printed(data)
+    loaded = [row.name for row in data.summary if row.utilisation >= 1]
+    assert 0 < len(loaded) < len(data.summary)
+    assert f"! ρ ≥ 1 in {'; '.join(loaded)}: a device gets" in " ".join(printed(data).split())
     calm = replace(data, summary=tuple(replace(row, utilisation=0.5) for row in data.summary))
     assert "!" not in printed(calm)
 

@@ -90,7 +90,7 @@ def test_a_budget_below_every_expert_says_what_is_needed(energy_model: str) -> N
     assert solution.status == "infeasible"
     assert solution.proven
     assert solution.infeasibility is not None
-    assert "all needs 1 J (expert0) and 1 s (expert0)" in str(solution.infeasibility)
+    assert "all needs at least 1 J (expert0) and at least 1 s (expert0)" in str(solution.infeasibility)
     assert solution.infeasibility.factor == pytest.approx(10)
 
 

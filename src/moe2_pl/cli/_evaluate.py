@@ -32,19 +32,20 @@ def evaluate(config: DictConfig) -> None:
     from moe2_pl.cli._multirun import in_multirun, write_job
     from moe2_pl.cli._outputs import job_figures, write_results
     from moe2_pl.cli.evaluation import certificate_options, prepare, report_data
-    from moe2_pl.gate import load_gate
+    from moe2_pl.gate import checkpoint_file, load_gate
     from moe2_pl.outputs import ExpertOutputsDataModule
     from moe2_pl.pool import ExpertPool
 
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     certificate = certificate_options(settings)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
-    loaded = load_gate(settings["checkpoint"])
+    checkpoint = str(checkpoint_file(settings["checkpoint"]))
+    loaded = load_gate(checkpoint)
     # The split must be the one that the gate was trained with, or held-out queries would be training ones.
     data = ExpertOutputsDataModule(**{**loaded.data, "categories": loaded.gate.spec.categories})
     setting = prepare(settings, pool, data)
-    provenance = {"checkpoint": settings["checkpoint"], "command": f"python {shlex.join(sys.argv)}"}
-    options = certificate and certificate.beside(settings["checkpoint"], common=in_multirun())
+    provenance = {"checkpoint": checkpoint, "command": f"python {shlex.join(sys.argv)}"}
+    options = certificate and certificate.beside(checkpoint, common=in_multirun())
     result = report_data(
         setting, loaded.gate, settings["solver"], provenance, log.info, options, loaded.unfinished
     )

@@ -94,10 +94,14 @@ def gate_address(settings: Mapping[str, Any], data: "ExpertOutputsDataModule") -
         settings: the configuration, resolved.
         data: set up, so that its encoder is named.
     """
+    from moe2_pl.gate import checkpoint_file
+
     gate = dict(settings["gate"])
     if gate["extend_from"] is not None:
-        with suppress(OSError):  # where there is no file, building the gate says so
-            gate["extend_from"] = hashlib.sha256(Path(gate["extend_from"]).read_bytes()).hexdigest()
+        with suppress(CheckpointError, OSError):  # where there is no file, building the gate says so
+            gate["extend_from"] = hashlib.sha256(
+                checkpoint_file(gate["extend_from"]).read_bytes()
+            ).hexdigest()
     data.setup()
     callbacks = {name: dict(callback) for name, callback in settings["callbacks"].items() if callback}
     callbacks.pop("progress_bar", None)

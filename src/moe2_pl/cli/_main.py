@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 from yaml import YAMLError
 
+from moe2_pl.cli._arguments import arguments_told
 from moe2_pl.cli._multirun import (
     differing,
     end_job,
@@ -90,6 +91,7 @@ def run(config_dir: Path, config_name: str, task: Callable[[DictConfig], object]
         SweepSummary.merged_at_the_end(),
         ray_errors_told(),
         train_only_told(config_name),
+        arguments_told(config_name),
         _run_folder_told(verbose),
         _raising_hydra(),
     ):

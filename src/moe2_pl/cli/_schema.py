@@ -141,7 +141,7 @@ class GateConf:
     fitted: Any = None
     optimizer: Any = None
     scheduler: Any = None  # of the learning rate, made with the optimizer; null: none
-    extend_from: str | None = None  # checkpoint that gets heads for new models
+    extend_from: str | None = None  # checkpoint, or its run folder, that gets heads for new models
 
 
 @dataclass

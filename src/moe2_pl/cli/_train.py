@@ -57,7 +57,7 @@ def train(config: DictConfig) -> float | None:
     from moe2_pl.cli._outputs import job_figures, write_results
     from moe2_pl.cli._sweep_wandb import kept_in_sweep
     from moe2_pl.cli.evaluation import certificate_options, prepare, report_data
-    from moe2_pl.gate import load_gate
+    from moe2_pl.gate import checkpoint_file, load_gate
     from moe2_pl.outputs import plan_status
     from moe2_pl.pool import ExpertPool
     from moe2_pl.report import finish_wandb, log_to_wandb, print_status
@@ -106,6 +106,7 @@ def train(config: DictConfig) -> float | None:
                     checkpoint = str(store.keep(address, checkpoint))
     if "evaluate" not in config.stages:
         return None
+    checkpoint = str(checkpoint_file(checkpoint))
     gate, _, unfinished = load_gate(checkpoint)
     provenance = {
         "checkpoint": checkpoint,

@@ -1,7 +1,7 @@
 """The gate: networks, objectives, the LightningModule that trains them, and routing with what it predicts."""
 
 from moe2_pl.gate._calibration import expected_calibration_error, temper
-from moe2_pl.gate._checkpoint import LoadedGate, load_gate
+from moe2_pl.gate._checkpoint import LoadedGate, checkpoint_file, load_gate
 from moe2_pl.gate._export import export_onnx
 from moe2_pl.gate._fit import fit_gate, run_fit
 from moe2_pl.gate._module import GatingModule
@@ -29,6 +29,7 @@ __all__ = [
     "brier_loss",
     "build_network",
     "build_objective",
+    "checkpoint_file",
     "competence_loss",
     "expected_calibration_error",
     "expected_score_loss",

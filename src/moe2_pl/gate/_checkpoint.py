@@ -9,7 +9,7 @@ from moe2_pl.errors import CheckpointError
 from moe2_pl.gate._module import GatingModule
 from moe2_pl.gate._training_mark import unfinished
 
-__all__ = ["LoadedGate", "load_gate"]
+__all__ = ["LoadedGate", "checkpoint_file", "load_gate"]
 
 
 class LoadedGate(NamedTuple):
@@ -23,15 +23,30 @@ class LoadedGate(NamedTuple):
     unfinished: str = ""
 
 
+def checkpoint_file(path: str | Path) -> Path:
+    """The file that a path to a checkpoint names: itself, or the gate.ckpt of a run folder.
+
+    Raises:
+        CheckpointError: there is no such file.
+    """
+    given = Path(path)
+    file = given / "gate.ckpt" if given.is_dir() else given
+    if not file.is_file():
+        where = f"no gate.ckpt in folder '{path}'" if given.is_dir() else f"no checkpoint at '{path}'"
+        raise CheckpointError(f"{where}; train.py writes gate.ckpt into its run folder")
+    return file
+
+
 def load_gate(path: str | Path) -> LoadedGate:
     """Read a checkpoint that training wrote.
+
+    Args:
+        path: of a gate.ckpt, or of the run folder that holds one.
 
     Raises:
         CheckpointError: no such file, a pickle of arbitrary objects, or a checkpoint of something else.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise CheckpointError(f"no checkpoint at '{path}'; train.py writes gate.ckpt into its run folder")
+    file = checkpoint_file(path)
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make the unpickler fail in as many ways as there are opcodes

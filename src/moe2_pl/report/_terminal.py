@@ -36,11 +36,10 @@ def print_summary(data: ReportData, console: Console | None = None) -> None:
     """
     out = sized(console)
     out.print(_table(data))
-    overloaded = any(row.utilisation >= 1 for row in data.summary)
+    overloaded = [row.name for row in data.summary if row.utilisation >= 1]
     if overloaded:
-        out.print(
-            "! ρ ≥ 1: a device gets more work than it can do; its queue grows without end.", style="red"
-        )
+        told = "a device gets more work than it can do, and its queue grows without end."
+        out.print(Text(f"! ρ ≥ 1 in {'; '.join(overloaded)}: {told}", style="red"))
     for row in data.summary:
         if row.note:
             out.print(Text(f"{row.name}: {row.note}", style="dim"))

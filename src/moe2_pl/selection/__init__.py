@@ -8,11 +8,12 @@ from moe2_pl.selection._infeasible import (
     BudgetRange,
     CategoryRequirement,
     Infeasibility,
+    OneLimit,
     budget_range,
     explain_infeasible,
 )
 from moe2_pl.selection._next_step import Step, next_step
-from moe2_pl.selection._problem._budget import FEASIBILITY_TOLERANCE, Budget
+from moe2_pl.selection._problem._budget import FEASIBILITY_TOLERANCE, Budget, rounded_up
 from moe2_pl.selection._problem._problem import SelectionProblem
 from moe2_pl.selection._problem._utilities import FacilityLocation, MixtureLikelihood, TopK, Utility
 from moe2_pl.selection._queueing import LoadPrices, load_prices, simulated_waiting_s
@@ -33,6 +34,7 @@ __all__ = [
     "Infeasibility",
     "LoadPrices",
     "MixtureLikelihood",
+    "OneLimit",
     "Progress",
     "SearchOptions",
     "SelectionProblem",
@@ -45,6 +47,7 @@ __all__ = [
     "explain_infeasible",
     "load_prices",
     "next_step",
+    "rounded_up",
     "simulated_waiting_s",
     "solve",
     "sweep",

@@ -1,12 +1,14 @@
 """Why a budget is infeasible, by how much it would have to grow, and the range in which budgets matter.
 
-The common factor is found by a best-first search over which experts serve the categories, whose least
-factor bounds what any completion needs: exact, unless its time limit ends it between two bounds.
+The common factor, and what one limit alone would have to be, are found by a best-first search over which experts serve
+the categories, whose least factor bounds what any completion needs: exact, unless its time limit ends it between two
+bounds.
 """
 
 import heapq
 import time
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import NamedTuple
 
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.errors import InfeasibleBudgetError, ProblemError
-from moe2_pl.selection._problem._budget import Budget
+from moe2_pl.selection._problem._budget import Budget, rounded_up
 from moe2_pl.selection._problem._instance import Instance
 from moe2_pl.selection._problem._problem import SelectionProblem
 
@@ -23,6 +25,7 @@ __all__ = [
     "BudgetRange",
     "CategoryRequirement",
     "Infeasibility",
+    "OneLimit",
     "budget_range",
     "explain",
     "explain_infeasible",
@@ -32,6 +35,7 @@ BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 
 EXPLAIN_LIMIT_S = 10.0
+_LIMITS = ("energy_j", "latency_s")
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,35 @@ class CategoryRequirement:
     latency_expert: str
 
     def __str__(self) -> str:
-        energy = f"{self.energy_j:.4g} J ({self.energy_expert})"
-        return f"{self.category} needs {energy} and {self.latency_s:.4g} s ({self.latency_expert})"
+        energy = f"at least {self.energy_j:.4g} J ({self.energy_expert})"
+        return f"{self.category} needs {energy} and at least {self.latency_s:.4g} s ({self.latency_expert})"
+
+
+@dataclass(frozen=True)
+class OneLimit:
+    """The least that one limit would have to be if the other stays as it is.
+
+    Attributes:
+        name: ``energy_j`` or ``latency_s``.
+        limit: the least that makes some subset feasible, J or s; None where categories have limits of their own.
+        factor: by which it is to be multiplied; infinite on a limit of 0.
+        category: the one that needs so much.
+        experts: a subset feasible then.
+    """
+
+    name: str
+    limit: float | None
+    factor: float
+    category: str
+    experts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        word, unit = {"energy_j": ("an energy limit", "J"), "latency_s": ("a latency limit", "s")}[self.name]
+        if self.limit is None:
+            what = f"{word.split()[1]} limits times {rounded_up(self.factor, 4):g}"
+        else:
+            what = f"{word} of {rounded_up(self.limit, 4):g} {unit}"
+        return f"{what} ({self.category} needs it)"
 
 
 @dataclass(frozen=True)
@@ -67,12 +98,14 @@ class Infeasibility:
             ``exact``; infinite when no budget would (memory, cardinality, or a limit of 0).
         at_least: no smaller factor makes any subset feasible; equal to ``factor`` when ``exact``.
         experts: a subset feasible at that factor.
+        alone: of each limit that would suffice if it alone grew, how far; empty where none would, or time ran out.
     """
 
     requirements: tuple[CategoryRequirement, ...]
     factor: float
     at_least: float
     experts: tuple[str, ...]
+    alone: tuple[OneLimit, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -81,8 +114,10 @@ class Infeasibility:
 
     @property
     def verdict(self) -> str:
-        """By how much the limits would have to grow."""
-        grow = f"all limits times {self.factor:.4g} would do"
+        """How far one limit would have to grow, or all of them where none is enough alone."""
+        if self.alone:
+            return f"{' or '.join(map(str, self.alone))} would do"
+        grow = f"all limits times {rounded_up(self.factor, 4):g} would do"
         if not np.isfinite(self.factor):
             if self.exact:
                 return "no larger budget helps"
@@ -113,12 +148,12 @@ class BudgetRange:
 def explain_infeasible(
     problem: SelectionProblem, budget: Budget, *, time_limit_s: float = EXPLAIN_LIMIT_S
 ) -> Infeasibility:
-    """What each category needs alone, and the smallest common factor on the limits.
+    """What each category needs alone, the smallest common factor on the limits, and what one limit alone could do.
 
     Args:
         problem: experts and costs; the utility plays no part.
         budget: an infeasible one.
-        time_limit_s: after it, or Ctrl-C, the factor is the best found, beside a bound on the smallest.
+        time_limit_s: of everything. After it, or Ctrl-C, the factor is the best found, beside a bound on the smallest.
 
     Raises:
         InfeasibleBudgetError: when the budget is feasible (factor ≤ 1), so there is nothing to explain.
@@ -131,9 +166,35 @@ def explain_infeasible(
 
 def explain(problem: SelectionProblem, budget: Budget, time_limit_s: float) -> Infeasibility:
     """`explain_infeasible` without the check that the budget is infeasible."""
+    deadline = time.perf_counter() + time_limit_s
     found = _least_factor(problem.at(budget), time_limit_s)
     requirements = tuple(_requirement(problem, c) for c in range(problem.n_categories))
-    return Infeasibility(requirements, found.factor, found.at_least, problem.names(found.mask))
+    result = Infeasibility(requirements, found.factor, found.at_least, problem.names(found.mask))
+    return replace(result, alone=_alone(problem, budget, deadline)) if result.exact else result
+
+
+def _alone(problem: SelectionProblem, budget: Budget, deadline: float) -> tuple[OneLimit, ...]:
+    """What each limit would have to be if the other stayed; only what is proven to be the least."""
+    found = []
+    for name in _LIMITS:
+        limit = getattr(budget, name)
+        if limit is None or limit == np.inf:
+            continue
+        shared = isinstance(limit, float)
+        # Of one limit for all the factor on 1 is the limit, also where 0 was asked for.
+        instance = problem.at(replace(budget, **{name: 1.0}) if shared else budget)
+        least = _least_factor(instance, deadline - time.perf_counter(), (name,))
+        if least.at_least < least.factor:
+            break
+        if 0 < least.factor < np.inf:
+            needy = problem.categories[int(np.argmax(_served(instance, least.mask, (name,))))]
+            experts = problem.names(least.mask)
+            if shared:
+                factor = least.factor / limit if limit else np.inf
+                found.append(OneLimit(name, least.factor, factor, needy, experts))
+            else:
+                found.append(OneLimit(name, None, least.factor, needy, experts))
+    return tuple(found)
 
 
 def budget_range(problem: SelectionProblem) -> BudgetRange:
@@ -193,10 +254,11 @@ class _Least(NamedTuple):
     mask: BoolArray
 
 
-def _least_factor(instance: Instance, time_limit_s: float) -> _Least:
-    """min over packing S ⊇ required of the factor at which S serves every category.
+def _least_factor(instance: Instance, time_limit_s: float, growing: Collection[str] = _LIMITS) -> _Least:
+    """min over packing S ⊇ required of the factor on the limits in ``growing`` at which S serves every category.
 
-    ``deployed``: f(S) = max_c min_{j∈S} max((idle(S) + e_cj) / E_c, latency_cj / L_c). A node is a set S
+    ``deployed``: f(S) = max_c min_{j∈S} max((idle(S) + e_cj) / E_c, latency_cj / L_c), where the part of a limit that
+    does not grow is 0 inside it and infinite outside. A node is a set S
     that must be included, and itself a candidate. For S to grow into something better, the category
     that needs the most must get a new expert; the bound of a node lets each category take its best
     one as if it alone were added. ``active``: every expert only adds cost, so the smallest S ⊇ required
@@ -207,8 +269,8 @@ def _least_factor(instance: Instance, time_limit_s: float) -> _Least:
     if not instance.stands(start):
         return _Least(np.inf, np.inf, np.zeros_like(start))
     if not instance.deployed:
-        return _least_factor_active(instance, start)
-    best, chosen = _dive(instance, start)
+        return _least_factor_active(instance, start, growing)
+    best, chosen = _dive(instance, start, growing)
     at_least = 0.0
     serial = count()
     seen = {start.tobytes()}
@@ -216,7 +278,7 @@ def _least_factor(instance: Instance, time_limit_s: float) -> _Least:
     try:
         while queue and queue[0][0] < best and time.perf_counter() < deadline:
             at_least, depth, _, mask = heapq.heappop(queue)
-            least, here, factors = _needs(instance, mask)
+            least, here, factors = _needs(instance, mask, growing)
             if here.max() < best:
                 best, chosen = float(here.max()), mask
             if max(at_least, least.max()) >= best:
@@ -234,11 +296,11 @@ def _least_factor(instance: Instance, time_limit_s: float) -> _Least:
     return _Least(best, min(queue[0][0], best) if queue else best, chosen)
 
 
-def _dive(instance: Instance, mask: BoolArray) -> tuple[float, BoolArray]:
+def _dive(instance: Instance, mask: BoolArray, growing: Collection[str]) -> tuple[float, BoolArray]:
     """A good subset at once: give the category that needs the most its cheapest expert, while that helps."""
     best, chosen = np.inf, np.zeros_like(mask)
     while True:
-        _, here, factors = _needs(instance, mask)
+        _, here, factors = _needs(instance, mask, growing)
         if here.max() < best:
             best, chosen = float(here.max()), mask
         needy = np.where(instance.fits(mask), factors[int(np.argmax(here))], np.inf)
@@ -249,22 +311,44 @@ def _dive(instance: Instance, mask: BoolArray) -> tuple[float, BoolArray]:
         mask[j] = True
 
 
-def _needs(instance: Instance, mask: BoolArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _needs(
+    instance: Instance, mask: BoolArray, growing: Collection[str]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Factors: each category's least with any S ⊇ mask, [C]; with S = mask, [C]; by expert, [C, N]."""
     problem = instance.problem
     on = instance.devices(mask)
     own = np.where(on[problem.device], 0.0, problem.idle_per_query_j[problem.device])
-    factors = _factors(instance, instance.idle(on) + own)
+    factors = _factors(instance, instance.idle(on) + own + problem.energy_j, problem.latency_s, growing)
     possible = instance.fits(mask) | mask
     least = np.where(possible, factors, np.inf).min(axis=1)
     return least, np.where(mask, factors, np.inf).min(axis=1), factors
 
 
-def _factors(instance: Instance, idle: FloatArray) -> FloatArray:
-    """The factor that each category needs to use each expert at an idle energy per expert, [C, N]."""
-    problem, budget = instance.problem, instance.budget
-    energy = _ratio(idle + problem.energy_j, budget.energy_limits(problem.categories)[:, None])
-    latency = _ratio(problem.latency_s, budget.latency_limits(problem.categories)[:, None])
+def _served(instance: Instance, mask: BoolArray, growing: Collection[str]) -> FloatArray:
+    """The factor that each category needs with S = mask, [C]."""
+    if instance.deployed:
+        return _needs(instance, mask, growing)[1]
+    problem = instance.problem
+    energy = problem.energy_j[:, mask].sum(axis=1, keepdims=True)
+    slowest = problem.latency_s[:, mask].max(axis=1, keepdims=True)
+    return _factors(instance, energy, slowest + problem.aggregation_s[int(mask.sum())], growing)[:, 0]
+
+
+def _factors(
+    instance: Instance, energy_j: FloatArray, latency_s: FloatArray, growing: Collection[str]
+) -> FloatArray:
+    """The factor on the growing limits that each category needs to afford costs, all [C, any]."""
+    budget, categories = instance.budget, instance.problem.categories
+    energy = (
+        _ratio(energy_j, budget.energy_limits(categories)[:, None])
+        if "energy_j" in growing
+        else np.where(energy_j <= instance.energy_limit[:, None], 0.0, np.inf)
+    )
+    latency = (
+        _ratio(latency_s, budget.latency_limits(categories)[:, None])
+        if "latency_s" in growing
+        else np.where(latency_s <= instance.latency_limit[:, None], 0.0, np.inf)
+    )
     return np.maximum(energy, latency)
 
 
@@ -275,8 +359,8 @@ def _ratio(cost: FloatArray, limit: FloatArray) -> FloatArray:
     return np.where(cost == 0, 0.0, quotient)
 
 
-def _least_factor_active(instance: Instance, start: BoolArray) -> _Least:
-    problem, budget = instance.problem, instance.budget
+def _least_factor_active(instance: Instance, start: BoolArray, growing: Collection[str]) -> _Least:
+    problem = instance.problem
     best, chosen = np.inf, np.zeros_like(start)
     singles = [None] if start.any() else list(np.flatnonzero(~problem.excluded))
     for j in singles:
@@ -285,9 +369,7 @@ def _least_factor_active(instance: Instance, start: BoolArray) -> _Least:
             mask[j] = True
         if not instance.stands(mask):
             continue
-        energy = _ratio(problem.energy_j[:, mask].sum(axis=1), budget.energy_limits(problem.categories))
-        seconds = problem.latency_s[:, mask].max(axis=1) + problem.aggregation_s[int(mask.sum())]
-        factor = float(max(energy.max(), _ratio(seconds, budget.latency_limits(problem.categories)).max()))
+        factor = float(_served(instance, mask, growing).max())
         if factor < best:
             best, chosen = factor, mask
     return _Least(best, best, chosen)

@@ -1,15 +1,15 @@
 """From the budget of a configuration to limits in joules and seconds; presets and grid of a pool's own range."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from moe2_pl.errors import ConfigError, UnknownNameError
-from moe2_pl.selection import Budget, SelectionProblem, budget_range, explain_infeasible
+from moe2_pl.selection import Budget, SelectionProblem, budget_range, explain_infeasible, rounded_up
 
-__all__ = ["PRESETS", "budget_grid", "configured_budget", "preset_budgets"]
+__all__ = ["PRESETS", "budget_grid", "configured_budget", "preset_budgets", "unlimited_told"]
 
 # How far, geometrically, from the smallest feasible budget (0) to the largest that matters (1).
 PRESETS: dict[str, float] = {"tight": 0.25, "medium": 0.5, "loose": 0.75}
@@ -101,6 +101,36 @@ def configured_budget(
     return "chosen", Budget(energy_j=energy_j, latency_s=config["latency_s"])
 
 
+def unlimited_told(config: Mapping[str, Any], budget: Budget, categories: Sequence[str]) -> str:
+    """What the limits of a configuration leave without one, in a line; empty where they do not, or none was wanted.
+
+    Args:
+        config: as of `configured_budget`.
+        budget: what it has made of it.
+        categories: of the pool.
+    """
+    if config["preset"] in (None, UNLIMITED):
+        return ""
+    given = {
+        "latency" if key == "latency_s" else "energy": key
+        for key, value in config.items()
+        if key != "preset" and value is not None
+    }
+    told = []
+    for word, limit in (("energy", budget.energy_j), ("latency", budget.latency_s)):
+        if limit is None and given:
+            (key,) = given.values()
+            told.append(f"budget.{key} takes the place of the preset: {word} is not limited")
+        elif isinstance(limit, Mapping) and "default" not in limit:
+            free = [category for category in categories if category not in limit]
+            if free:
+                has = "have" if len(free) > 1 else "has"
+                told.append(
+                    f"budget.{given[word]}: {', '.join(free)} {has} no {word} limit (default: … gives them one)"
+                )
+    return "; ".join(told)
+
+
 def _in_joules(key: str, value: Any, joules: float) -> Any:
     """A limit, or each of a mapping's, in joules a query."""
     if isinstance(value, Mapping):
@@ -111,10 +141,9 @@ def _in_joules(key: str, value: Any, joules: float) -> Any:
         number = math.nan
     if not number >= 0:
         raise ConfigError(f"budget.{key} is {value}; a number ≥ 0 is needed")
-    return number * joules
+    # To the digits that a person could mean: 140 W are 2000 J a query, not 1999.9999999999998.
+    return float(f"{number * joules:.12g}")
 
 
 def _up(value: float) -> float:
-    """Round up to three significant digits, so that a limit which just suffices still does."""
-    scale: float = 10.0 ** (math.floor(math.log10(value)) - 2)
-    return round(math.ceil(value / scale - 1e-9) * scale, 12)
+    return rounded_up(value, 3)

@@ -1,12 +1,13 @@
 """Everything about a run that does not depend on the gate: pool, costs, baselines, budgets."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from moe2_pl.cli.evaluation._budgets import budget_grid, configured_budget, preset_budgets
+from moe2_pl.cli.evaluation._budgets import budget_grid, configured_budget, preset_budgets, unlimited_told
 from moe2_pl.cli.evaluation._planning import Planner, Router, outcome_costs, table_router
 from moe2_pl.errors import ConfigError, InfeasibleBudgetError
 from moe2_pl.outputs import ExpertOutputs, ExpertOutputsDataModule
@@ -14,6 +15,8 @@ from moe2_pl.pool import Costs, ExpertPool
 from moe2_pl.selection import Budget, solve
 
 __all__ = ["Setting", "prepare"]
+
+log = logging.getLogger(__name__)
 
 Config = Mapping[str, Any]
 
@@ -87,6 +90,8 @@ def prepare(config: Config, pool: ExpertPool, data: ExpertOutputsDataModule) -> 
     problem = baselines["lookup"].problem
     budgets = preset_budgets(problem)
     chosen, budget = configured_budget(config["budget"], budgets, planner.queries_per_s, config["tariff"])
+    if told := unlimited_told(config["budget"], budget, problem.categories):
+        log.info("%s", told)
     found = solve(problem, budget, config["solver"]["name"])
     if found.status == "infeasible":
         why = found.infeasibility

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from moe2_pl.errors import ConfigError, UnknownNameError
 
-__all__ = ["FEASIBILITY_TOLERANCE", "Budget", "Limit", "within"]
+__all__ = ["FEASIBILITY_TOLERANCE", "Budget", "Limit", "rounded_up", "within"]
 
 FEASIBILITY_TOLERANCE = 1e-9
 """Relative: a cost is inside a limit when cost ≤ limit · (1 + 1e-9), whatever its unit."""
@@ -29,6 +29,19 @@ def within(cost: Any, limit: Any) -> Any:
         (True, False)
     """
     return np.asarray(cost) <= np.asarray(limit) * (1.0 + FEASIBILITY_TOLERANCE)
+
+
+def rounded_up(value: float, digits: int) -> float:
+    """The next value of so many significant digits, so that a limit which just suffices still does.
+
+    Example:
+        >>> rounded_up(307.4001, 4), rounded_up(0.25, 4), rounded_up(1234.0, 3)
+        (307.5, 0.25, 1240.0)
+    """
+    if value == 0 or not math.isfinite(value):
+        return value
+    scale: float = 10.0 ** (math.floor(math.log10(value)) - digits + 1)
+    return float(f"{math.ceil(value / scale - 1e-9) * scale:.{digits}g}")
 
 
 @dataclass(frozen=True)
