@@ -290,6 +290,10 @@ def test_under_several_budgets_variants_are_in_order_within_each(tmp_path: Path)
             for seed in "01"
         ),
     )
+    assert [choice.lead for choice in answer(c).choices] == [
+        "+0.010 (seeds ± 0.000)",
+        "+0.030 (seeds ± 0.000)",
+    ]
     spec = page(c, tmp_path)[1]["variants-validation_score"]
     assert [note["text"] for note in spec["layout"]["annotations"]] == [
         f"<b>budget={b}, objective={o}</b>" for b in ("tight", "loose") for o in "ba"
@@ -476,8 +480,10 @@ def test_the_best_is_named_for_each_budget_where_other_settings_varied_too(tmp_p
     )
     best = {choice.among: choice.job.asked["objective"] for choice in answer(c).choices}
     assert best == {"budget=tight": "mixture", "budget=loose": "competence"}
+    assert [choice.lead for choice in answer(c).choices] == ["+0.010", "+0.030"]
     text, _ = page(c, tmp_path)
     assert "The best of each budget" in text
+    assert "run them with seed=0,1,2" in text
     assert "Budgets of one name" not in text
     other = replace(c.jobs[0], chosen=replace(c.jobs[0].row, energy_budget_j=1.0))
     assert "Budgets of one name have other limits" in page(replace(c, jobs=(other, *c.jobs[1:])), tmp_path)[0]

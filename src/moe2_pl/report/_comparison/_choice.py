@@ -44,8 +44,9 @@ class Choice:
 
     @property
     def lead(self) -> str:
-        """By how much it is ahead, in short."""
-        return "tie, fewer joules" if self.tie else signed(self.ahead)
+        """By how much it is ahead, in short, and how much seeds scatter where that is known."""
+        seeds = "" if math.isnan(self.scatter) else f" (seeds ± {score(self.scatter)})"
+        return "tie, fewer joules" if self.tie else f"{signed(self.ahead)}{seeds}"
 
 
 def best_choices(c: Comparison) -> list[Choice]:

@@ -15,7 +15,7 @@ from moe2_pl.report._panel import MOE2, QUIET, Panel, figure, plain
 
 __all__ = ["experts_panel"]
 
-_PALE = "rgba(31, 122, 209, 0.2)"  # MoE²'s colour, for the smallest share of seeds
+_FAINT = "rgba(31, 122, 209, 0.2)"  # MoE²'s colour, for the smallest share of seeds
 _FEW = 12  # columns whose labels fit on a phone
 
 
@@ -49,7 +49,7 @@ def experts_panel(c: Comparison) -> Panel:
     always = [name for name in experts if count[name] == len(rows)]
     cell = "a filled cell is an expert that the deployment loads"
     if c.seeds > 1:
-        cell += ", a pale one an expert that only some of the seeds deploy"
+        cell += ", a faint one an expert that only some of the seeds deploy"
     caption = (
         f"Each column is a budget; {cell}. Columns are grouped by "
         "latency limit, and the energy limit grows from left to right in each group. In all of them: "
@@ -88,7 +88,7 @@ def _matrix(c: Comparison, experts: list[str], groups: list[list[_Column]]) -> g
             hoverinfo="text",
             zmin=0,
             zmax=1,
-            colorscale=[[0, _PALE], [1, MOE2.colour]],
+            colorscale=[[0, _FAINT], [1, MOE2.colour]],
             showscale=False,
             xgap=2,
             ygap=2,
