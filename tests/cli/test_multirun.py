@@ -3,19 +3,23 @@
 import csv
 import json
 import re
+import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from joblib import Parallel, delayed, register_parallel_backend
 from omegaconf import OmegaConf
 from tests.cli.conftest import ROOT, interrupted_once, script, started
 from tests.report.conftest import frontier_row
 
-from moe2_pl.cli import SweepSummary, _sweep_end
+from moe2_pl.cli import JoblibWorkers, SweepSummary, _sweep_end
 from moe2_pl.cli._gate_store import gate_address
+from moe2_pl.cli._joblib_backend import HeldBackend
 from moe2_pl.cli._schema import register_schema
 from moe2_pl.cli._sweep_asked import asked_jobs
 from moe2_pl.cli._sweep_end import read_comparison
@@ -194,6 +198,43 @@ def test_an_interrupted_sweep_keeps_the_jobs_that_ended(tmp_path):
     assert f"Comparison of {begun} of 20 jobs (partial: interrupted)</h1>" in page
     (progress,) = re.findall(rf"{len(found)} of 20 jobs ended, .*{20 - begun} never began\.", said)
     assert progress in page
+
+
+def test_an_interrupt_while_workers_start_is_one_line(tmp_path):
+    sweep, worker_seen = tmp_path / "sweep", []
+
+    def importing() -> bool:
+        """A tenth of a second after the first worker was there: it needs several to import what it runs."""
+        children = psutil.Process(running.pid).children()
+        worker_seen.append(any("--process-name" in child.cmdline() for child in children))
+        return len(worker_seen) > 1 and worker_seen[-2]
+
+    running = started(tmp_path, "-m", "seed=0,1", "hydra.launcher.n_jobs=2", f"hydra.sweep.dir={sweep}")
+    _, wrong = interrupted_once(running, importing, 60)
+    assert wrong.splitlines() == ["interrupted; finished answers and checkpoints are kept"]
+    # No job has begun: there is nothing to merge or to compare.
+    assert [path.name for path in sweep.iterdir()] == ["multirun.yaml"]
+
+
+def holds_back() -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def held_back_before_and_in_its_job() -> tuple[bool, bool]:
+    before = holds_back()
+    JoblibWorkers().on_job_start(OmegaConf.create())
+    return before, holds_back()
+
+
+def test_workers_hold_an_interrupt_back_until_they_have_a_job():
+    register_parallel_backend("held", HeldBackend)
+    run = Parallel(n_jobs=2, backend="held", idle_worker_timeout=1)
+    assert set(run(delayed(held_back_before_and_in_its_job)() for _ in range(2))) <= {
+        (True, False),
+        # The worker's second job.
+        (False, False),
+    }
+    assert not holds_back()
 
 
 def test_what_was_asked_is_known_before_it_is_begun():

@@ -2,6 +2,7 @@
 
 from moe2_pl.cli._console import ConsoleHandler
 from moe2_pl.cli._evaluate import evaluate
+from moe2_pl.cli._joblib_workers import JoblibWorkers
 from moe2_pl.cli._logging import wandb_logger
 from moe2_pl.cli._main import run
 from moe2_pl.cli._optuna import OptunaLines
@@ -11,6 +12,7 @@ from moe2_pl.cli._train import train
 
 __all__ = [
     "ConsoleHandler",
+    "JoblibWorkers",
     "OptunaLines",
     "RayCluster",
     "SweepSummary",

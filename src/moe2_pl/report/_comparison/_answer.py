@@ -5,14 +5,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from moe2_pl.report._comparison._choice import Choice, best_choices, choice_heading, margin
-from moe2_pl.report._comparison._data import Comparison, JobRow, is_budget, number, shown
-from moe2_pl.report._format import MISSING, quantity, score, status_text
+from moe2_pl.report._comparison._choice import Choice, best_choices, chance, choice_heading, margin
+from moe2_pl.report._comparison._data import Comparison, JobRow, Variant, is_budget, number, shown
+from moe2_pl.report._comparison._trade import trade_heading, trade_sentences, trade_tiles
+from moe2_pl.report._format import quantity, score, status_text
 
 __all__ = ["Answer", "answer", "outcome_text", "progress", "title"]
 
 _TROUBLES = ("infeasible", "failed", "interrupted", "partial")
-_LISTED = 8  # values of a setting that are worth naming one by one
+_LISTED = 8  # values of a setting, or budgets, that are worth naming one by one
 
 
 @dataclass(frozen=True)
@@ -21,16 +22,18 @@ class Answer:
 
     Args:
         heading: the answer in one line.
-        tiles: (label, figure, note) of the best job.
+        tiles: (label, figure, note) of the best job, or of what the budgets span.
         sentences: the rest of it.
-        choices: where jobs under several budgets were compared, the best of each; else empty.
-        best: the job that the tiles are about; None where no job has a deployment.
+        choices: where other settings were compared under several budgets, the best of each; else empty.
+        budgets: of a sweep over budgets and seeds each budget, where they are few; else empty.
+        best: the job that the tiles are about; None where jobs cannot be ranked.
     """
 
     heading: str
     tiles: tuple[tuple[str, str, str], ...]
     sentences: tuple[str, ...]
     choices: tuple[Choice, ...] = ()
+    budgets: tuple[Variant, ...] = ()
     best: JobRow | None = None
 
 
@@ -70,8 +73,11 @@ def answer(c: Comparison) -> Answer:
         which = f"job {jobs[0].job}" if c.total > 1 else "the only job"
         heading = f"One deployment to look at, of {which}: held-out score {score(jobs[0].score)}"
         return Answer(heading, (count, *_tiles(jobs[0])), (*asked, *_deploys(jobs[0])), best=jobs[0])
-    if c.budgets_varied and not c.settings and not c.different_queries:
-        return _trade(c, count, asked)
+    if c.only_budgets and not c.different_queries:
+        budgets = c.variants()
+        listed = tuple(budgets) if c.seeds > 1 and len(budgets) <= _LISTED else ()
+        sentences = (*asked, *trade_sentences(c))
+        return Answer(trade_heading(c), (count, *trade_tiles(c)), sentences, budgets=listed)
     choices = best_choices(c)
     if not choices:
         heading = "No job has a validation score to choose by"
@@ -80,46 +86,11 @@ def answer(c: Comparison) -> Answer:
         heading = (
             f"The best of each {'budget' if c.budgets_varied else 'set of queries'}, by validation score"
         )
-        return Answer(heading, (count,), (*asked, *_cautions(c)), tuple(choices))
+        return Answer(heading, (count,), (*asked, *chance(choices), *_cautions(c)), tuple(choices))
     (choice,) = choices
     sentences = (*asked, *margin(choice), *_cautions(c), *_deploys(choice.job))
     tiles = (count, _validation(choice), *_tiles(choice.job))
     return Answer(choice_heading(c, choice), tiles, sentences, best=choice.job)
-
-
-def _trade(c: Comparison, count: tuple[str, str, str], asked: tuple[str, ...]) -> Answer:
-    """Of a sweep over budgets: the highest score, and who comes near it with fewer joules or seconds."""
-    rows = [(job, job.row) for job in c.with_deployment if job.row]
-    top, best = max(rows, key=lambda pair: (pair[1].score, -pair[1].energy_j))
-    low = min(row.score for _, row in rows)
-    half = 0.0 if math.isnan(best.score_half_width) else best.score_half_width
-    near = [(job, row) for job, row in rows if row.score >= best.score - half]
-    thrifty, frugal = min(near, key=lambda pair: (pair[1].energy_j, -pair[1].score))
-    swift, fast = min(near, key=lambda pair: (pair[1].latency_s, -pair[1].score))
-    sentences = [f"The highest held-out score is that of job {top.job} ({c.named(top)}): {_figures(top)}."]
-    within = f"Within that score's 95 % interval (± {score(half)})" if half else "With the same score"
-    joules = f"the fewest joules, {_less(frugal.energy_j, best.energy_j)}"
-    seconds = f"the fewest seconds, {_less(fast.latency_s, best.latency_s)}"
-    if thrifty is swift and thrifty is not top:
-        sentences.append(
-            f"{within}, job {thrifty.job} ({c.named(thrifty)}) needs {joules}, and {seconds}: {_figures(thrifty)}."
-        )
-    else:
-        for job, what in ((thrifty, joules), (swift, seconds)):
-            if job is not top:
-                sentences.append(f"{within}, job {job.job} ({c.named(job)}) needs {what}: {_figures(job)}.")
-    heading = f"Held-out score {score(low)} to {score(best.score)}, depending on the budget"
-    return Answer(heading, (count, *_tiles(top)), (*asked, *sentences, *_deploys(top)), best=top)
-
-
-def _less(value: float, than: float) -> str:
-    return f"{100 * (1 - value / than):.0f} % less"
-
-
-def _figures(job: JobRow) -> str:
-    if job.row is None:
-        return MISSING
-    return f"{score(job.score)} at {quantity(job.row.energy_j, 'J')} and {quantity(job.row.latency_s, 's')} a query"
 
 
 def _cautions(c: Comparison) -> tuple[str, ...]:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._comparison._data import Comparison, JobRow, mean
+from moe2_pl.report._comparison._data import Comparison, JobRow, Variant, mean
 from moe2_pl.report._comparison._experts import experts_panel
-from moe2_pl.report._comparison._panels import COLOURS, SYMBOLS, Section, job_hover, quiet_line
+from moe2_pl.report._comparison._panels import COLOURS, SYMBOLS, Section, bars, job_hover, quiet_line
 from moe2_pl.report._data import FrontierRow
 from moe2_pl.report._format import limit, score, signed
 from moe2_pl.report._panel import BEST_SINGLE, LOOKUP, MOE2, QUIET, Axis, Panel, Router, figure, plain
@@ -25,7 +25,7 @@ def budget_sections(c: Comparison) -> list[Section]:
     """Sections of a sweep in which only the budget varied, and perhaps the seed; none for other sweeps."""
     jobs = c.with_deployment
     budgets = _by_limits(jobs)
-    if not c.budgets_varied or c.settings or len(budgets) < 2:
+    if not c.only_budgets or len(budgets) < 2:
         return []
     lines = _lines(budgets)
     panels = [_score_panel(c, budgets, lines), _planned_panel(c), experts_panel(c)]
@@ -60,7 +60,7 @@ def _score_panel(c: Comparison, budgets: Mapping[Limits, list[JobRow]], along: i
     rows = [job.row for job in c.with_deployment if job.row]
     ahead = sum(row.score >= row.lookup_score for row in rows)
     versus = mean(row.score - row.lookup_score for row in rows)
-    seeds = " Each mark is the mean over the seeds." if c.seeds > 1 else ""
+    seeds = " Each mark is the mean over the seeds, its bar ± one standard deviation." if c.seeds > 1 else ""
     what = (
         "One mark for each budget"
         if along is None
@@ -115,11 +115,12 @@ def _by_limit(c: Comparison, budgets: Mapping[Limits, list[JobRow]], along: int)
                     hoverinfo="text+y",
                 )
             )
-        y = [mean(job.score for job in jobs) for _, jobs in line]
+        groups = [Variant(name, tuple(jobs)) for _, jobs in line]
         traces.append(
             go.Scatter(
                 x=x,
-                y=y,
+                y=[group.score for group in groups],
+                error_y=bars([group.deviation("score") for group in groups], colour),
                 mode="lines+markers",
                 name=name,
                 line={"color": colour, "width": 3},
@@ -156,6 +157,9 @@ def _by_budget(c: Comparison, budgets: Mapping[Limits, list[JobRow]]) -> go.Figu
         go.Scatter(
             x=labels,
             y=[mean(value(job.row) for job in group.jobs if job.row) for group in groups],
+            error_y=bars([group.deviation("score") for group in groups], router.colour)
+            if router is MOE2
+            else None,
             mode="lines+markers",
             name=router.name,
             line={"color": router.colour, "dash": router.dash, "width": 3 if router is MOE2 else 2},

@@ -1,12 +1,13 @@
 """The best variant of a sweep by validation score, and how sure that is."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from moe2_pl.report._comparison._data import Comparison, JobRow, Variant, is_budget, mean
 from moe2_pl.report._format import score, signed
 
-__all__ = ["Choice", "best_choices", "choice_heading", "margin", "plus_minus"]
+__all__ = ["Choice", "best_choices", "chance", "choice_heading", "margin", "plus_minus"]
 
 _NAMED = 3  # variants that are worth naming one by one
 _DIGITS = 3  # of a score, as it is shown
@@ -24,6 +25,8 @@ class Choice:
         job: its job with the highest validation score.
         ahead: mean validation score less the next variant's; NaN where there is none.
         runner_up: the next's settings; '' where there is none.
+        scatter: standard deviation of the validation score over the seeds of a variant, pooled over those that can be
+            compared; NaN where each has one seed.
     """
 
     among: str
@@ -32,6 +35,7 @@ class Choice:
     job: JobRow
     ahead: float
     runner_up: str
+    scatter: float
 
     @property
     def tie(self) -> bool:
@@ -40,13 +44,14 @@ class Choice:
 
     @property
     def lead(self) -> str:
-        """By how much it is ahead, in short."""
-        return "tie, fewer joules" if self.tie else signed(self.ahead)
+        """By how much it is ahead, in short, and how much seeds scatter where that is known."""
+        seeds = "" if math.isnan(self.scatter) else f" (seeds ± {score(self.scatter)})"
+        return "tie, fewer joules" if self.tie else f"{signed(self.ahead)}{seeds}"
 
 
 def best_choices(c: Comparison) -> list[Choice]:
     """The best variant of each group of jobs under the same budget and on the same queries."""
-    budget = [key for key in c.varied if is_budget(key)] if c.settings else []
+    budget = [key for key in c.varied if is_budget(key)]
     rest = [key for key in c.varied if key not in budget and key != "seed"]
     groups: dict[tuple[str, str], list[Variant]] = {}
     for variant in c.variants():
@@ -62,7 +67,7 @@ def best_choices(c: Comparison) -> list[Choice]:
             same = (
                 " or ".join(names) if len(names) <= _NAMED else f"{len(names)} variants on the same queries"
             )
-            among = f"{under}: {same}" if under else same
+            among = ": ".join(filter(None, (under, same)))
         scored = [job for job in best.jobs if not math.isnan(job.validation_score)]
         found.append(
             Choice(
@@ -72,14 +77,14 @@ def best_choices(c: Comparison) -> list[Choice]:
                 max(scored, key=lambda job: job.validation_score),
                 best.validation_score - others[0].validation_score if others else math.nan,
                 names[1] if others else "",
+                math.sqrt(mean(variant.deviation("validation_score") ** 2 for variant in variants)),
             )
         )
     return found
 
 
 def _rank(variant: Variant) -> tuple[float, float]:
-    joules = mean(job.row.energy_j for job in variant.jobs if job.row)
-    return -round(variant.validation_score, _DIGITS), joules
+    return -round(variant.validation_score, _DIGITS), variant.energy_j
 
 
 def choice_heading(c: Comparison, choice: Choice) -> str:
@@ -91,8 +96,11 @@ def choice_heading(c: Comparison, choice: Choice) -> str:
         return f"The seed alone changes the validation score by up to {score(max(values) - min(values))}"
     if choice.tie:
         return f"No clear winner: {choice.name} and {choice.runner_up} tie in validation score"
-    if choice.ahead <= choice.variant.deviation("validation_score"):
+    if choice.ahead <= choice.scatter:
         return f"No clear winner: {choice.name} is {score(choice.ahead)} ahead in validation score"
+    if choice.runner_up and math.isnan(choice.scatter):
+        # Settings of a search are long: what they are worth stands before them.
+        return f"Highest validation score, by {score(choice.ahead)} at one seed, which may be chance: {choice.name}"
     return f"Best by validation score: {choice.name}"
 
 
@@ -109,14 +117,20 @@ def margin(choice: Choice) -> tuple[str, ...]:
     text = f"The next is {choice.runner_up}, {signed(-choice.ahead)}."
     if choice.tie:
         text = f"{choice.runner_up} has the same score, with no fewer joules a query."
-    scatter = variant.deviation("validation_score")
-    if math.isnan(scatter):
-        text += " With one seed each it is not known whether that is more than chance: add seed=0,1,2."
-    elif choice.ahead <= scatter:
-        text += f" Seeds scatter by ± {score(scatter)}, so that they alone could make this order."
-    else:
-        text += f" Seeds scatter by ± {score(scatter)}."
-    return own, text
+    if choice.ahead <= choice.scatter:
+        text += f" Seeds scatter by ± {score(choice.scatter)}, so that they alone could make this order."
+    elif not math.isnan(choice.scatter):
+        text += f" Seeds scatter by ± {score(choice.scatter)}."
+    return own, text, *chance([choice])
+
+
+def chance(choices: Iterable[Choice]) -> tuple[str, ...]:
+    """What one seed cannot tell; nothing where several can, or there is nothing to tell apart."""
+    if not any(choice.runner_up and math.isnan(choice.scatter) for choice in choices):
+        return ()
+    return (
+        "With one seed each it is not known whether a lead is more than chance: run them with seed=0,1,2.",
+    )
 
 
 def plus_minus(variant: Variant, figure: str) -> str:

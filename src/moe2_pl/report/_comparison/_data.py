@@ -70,7 +70,7 @@ class Variant:
 
     Args:
         name: the settings that tell it from the others, in short.
-        jobs: at least one, all with a deployment.
+        jobs: at least one.
     """
 
     name: str
@@ -85,6 +85,16 @@ class Variant:
     def score(self) -> float:
         """Mean held-out score."""
         return mean(job.score for job in self.jobs)
+
+    @property
+    def energy_j(self) -> float:
+        """Mean energy of a query."""
+        return mean(job.row.energy_j for job in self.jobs if job.row)
+
+    @property
+    def latency_s(self) -> float:
+        """Mean latency of a query."""
+        return mean(job.row.latency_s for job in self.jobs if job.row)
 
     def deviation(self, figure: str) -> float:
         """Sample standard deviation of ``validation_score`` or ``score`` over the jobs; NaN for a single one."""
@@ -160,6 +170,11 @@ class Comparison:
         return any(map(is_budget, self._varied_deployed))
 
     @property
+    def only_budgets(self) -> bool:
+        """Whether the budget alone varied among the jobs with a deployment, and perhaps the seed."""
+        return self.budgets_varied and not self.settings
+
+    @property
     def seeds(self) -> int:
         """How many training seeds the jobs with a deployment have."""
         return len(self._varied_deployed.get(_SEED, ("",)))
@@ -169,11 +184,13 @@ class Comparison:
         """Whether jobs with a deployment were judged on different queries, so that their scores do not compare."""
         return len({job.queries for job in self.with_deployment}) > 1
 
-    def variants(self, leave_out: Sequence[str] = (_SEED,)) -> list[Variant]:
-        """Jobs with a deployment, grouped by all that varied but ``leave_out``, in the order of the jobs."""
+    def variants(
+        self, leave_out: Sequence[str] = (_SEED,), among: Iterable[JobRow] | None = None
+    ) -> list[Variant]:
+        """Jobs, by default those with a deployment, grouped by all that varied but ``leave_out``, in their order."""
         keys = [key for key in self.varied if key not in leave_out]
         groups: dict[tuple[str, ...], list[JobRow]] = {}
-        for job in self.with_deployment:
+        for job in self.with_deployment if among is None else among:
             groups.setdefault(tuple(job.asked.get(key, "") for key in keys), []).append(job)
         return [Variant(self.named(jobs[0], keys) or "all jobs", tuple(jobs)) for jobs in groups.values()]
 

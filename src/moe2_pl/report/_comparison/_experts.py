@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._comparison._data import Comparison, JobRow
+from moe2_pl.report._comparison._data import Comparison, JobRow, is_budget
 from moe2_pl.report._comparison._panels import job_hover
 from moe2_pl.report._data import FrontierRow
 from moe2_pl.report._format import limit
@@ -15,31 +15,47 @@ from moe2_pl.report._panel import MOE2, QUIET, Panel, figure, plain
 
 __all__ = ["experts_panel"]
 
+_FAINT = "rgba(31, 122, 209, 0.2)"  # MoE²'s colour, for the smallest share of seeds
 _FEW = 12  # columns whose labels fit on a phone
 
 
 @dataclass(frozen=True)
 class _Column:
-    """One budget: its job, and the row of what that deploys."""
+    """One budget: its jobs, one for each seed, and its limits in the row of one of them."""
 
-    job: JobRow
+    jobs: tuple[JobRow, ...]
     row: FrontierRow
+
+    def share(self, name: str) -> float:
+        """Of how many of its jobs an expert is deployed, 0 to 1."""
+        return sum(job.row is not None and name in job.row.experts for job in self.jobs) / len(self.jobs)
 
 
 def experts_panel(c: Comparison) -> Panel:
     """A column for each budget, a row for each expert that some budget deploys."""
-    placed = [_Column(job, job.chosen) for job in c.jobs if job.chosen is not None]
-    rows = [column.row for column in placed if column.row.feasible]
+    placed = [
+        _Column(budget.jobs, rows[0])
+        for budget in c.variants(among=[job for job in c.jobs if job.chosen])
+        # The limits of an infeasible job may not be known.
+        if (
+            rows := sorted(
+                (job.chosen for job in budget.jobs if job.chosen), key=lambda row: not row.feasible
+            )
+        )
+    ]
+    rows = [job.row for column in placed for job in column.jobs if job.row]
     count = {name: sum(name in row.experts for row in rows) for row in rows for name in row.experts}
     experts = sorted(count, key=lambda name: (count[name], name))
     always = [name for name in experts if count[name] == len(rows)]
-    column = "a budget and a seed" if c.seeds > 1 else "a budget"
+    cell = "a filled cell is an expert that the deployment loads"
+    if c.seeds > 1:
+        cell += ", a faint one an expert that only some of the seeds deploy"
     caption = (
-        f"Each column is {column}; a filled cell is an expert that the deployment loads. Columns are grouped by "
+        f"Each column is a budget; {cell}. Columns are grouped by "
         "latency limit, and the energy limit grows from left to right in each group. In all of them: "
         f"{', '.join(always) or 'none'}. Experts that no budget deploys have no row."
     )
-    if len(rows) < len(placed):
+    if any(not column.row.feasible for column in placed):
         caption += " ✕ marks budgets that no subset meets."
     return Panel(
         "experts", "Experts: which each budget deploys", caption, _matrix(c, experts, _groups(placed))
@@ -67,15 +83,12 @@ def _matrix(c: Comparison, experts: list[str], groups: list[list[_Column]]) -> g
         go.Heatmap(
             x=list(range(len(columns))),
             y=names,
-            z=[
-                [1 if column and name in column.row.experts else None for column in columns]
-                for name in experts
-            ],
-            hovertext=[
-                [f"{name}<br>{job_hover(at.job, c)}" if at else "" for at in columns] for name in names
-            ],
+            z=[[(column.share(name) or None) if column else None for column in columns] for name in experts],
+            hovertext=[[_hover(at, name, c) if at else "" for at in columns] for name in experts],
             hoverinfo="text",
-            colorscale=[[0, MOE2.colour], [1, MOE2.colour]],
+            zmin=0,
+            zmax=1,
+            colorscale=[[0, _FAINT], [1, MOE2.colour]],
             showscale=False,
             xgap=2,
             ygap=2,
@@ -109,6 +122,15 @@ def _matrix(c: Comparison, experts: list[str], groups: list[list[_Column]]) -> g
     )
 
 
+def _hover(column: _Column, name: str, c: Comparison) -> str:
+    if len(column.jobs) == 1:
+        return f"{plain(name)}<br>{job_hover(column.jobs[0], c)}"
+    chosen = [job.job for job in column.jobs if job.row and name in job.row.experts]
+    which = f" (job{'s' * (len(chosen) > 1)} {', '.join(chosen)})" if chosen else ""
+    count = f"{len(chosen)} of {len(column.jobs)} seeds{plain(which)}"
+    return f"<b>{plain(name)}</b><br>{_label(column, c)}<br>{count}"
+
+
 def _group_ticks(groups: list[list[_Column]]) -> dict[str, Any]:
     """One label for each group, in its middle: many columns have no room for labels of their own."""
     places, start = [], 0
@@ -132,5 +154,5 @@ def _column_ticks(columns: list[_Column | None], c: Comparison) -> dict[str, Any
 def _label(column: _Column, c: Comparison) -> str:
     limits = (column.row.energy_budget_j, column.row.latency_budget_s)
     if any(map(math.isnan, limits)):
-        return plain(c.named(column.job))
+        return plain(c.named(column.jobs[0], [key for key in c.varied if is_budget(key)]))
     return f"{limit(limits[0], 'J')}, {limit(limits[1], 's')}"

@@ -10,7 +10,7 @@ from moe2_pl.report._comparison._data import Comparison, JobRow
 from moe2_pl.report._format import score
 from moe2_pl.report._panel import QUIET, Panel, hover, plain
 
-__all__ = ["COLOURS", "SYMBOLS", "Section", "axis", "job_hover", "queries_caution", "quiet_line"]
+__all__ = ["COLOURS", "SYMBOLS", "Section", "axis", "bars", "job_hover", "queries_caution", "quiet_line"]
 
 COLOURS = ("#1f7ad1", "#d9700b", "#0a9a74", "#9a7fd1", "#c2579b", "#b08c00", "#5aa9dd", "#8a5a44")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "star", "hexagon")
@@ -52,6 +52,12 @@ def axis(title: str, values: Sequence[float]) -> dict[str, Any]:
         # Plotly's own labels between the decades, bare digits, would be read as numbers.
         layout |= {"type": "log", "tickvals": ticks, "ticktext": [f"{tick:,.10g}" for tick in ticks]}
     return layout
+
+
+def bars(half: Sequence[float], colour: str) -> dict[str, Any]:
+    """Error bars of a Plotly trace; none where ``half`` of one is NaN."""
+    widths = [0 if math.isnan(value) else value for value in half]
+    return {"type": "data", "array": widths, "thickness": 2, "width": 5, "color": colour}
 
 
 def _off_middle(ascending: Sequence[float]) -> float:

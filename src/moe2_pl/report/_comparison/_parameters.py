@@ -13,13 +13,17 @@ from moe2_pl.report._panel import INK, MOE2, QUIET, Panel, figure, plain
 
 __all__ = ["parameter_sections"]
 
+_FEW = 10  # jobs whose numbers have room beside each other
 _LEAST = 3  # values of a number that make a curve rather than a comparison
 
 
 def parameter_sections(c: Comparison) -> list[Section]:
-    """Validation score by setting; of a search all settings, of other sweeps numbers with three values or more."""
+    """Validation score by setting; none for sweeps over budgets, whose jobs are not ranked.
+
+    Of a search all settings have a panel, of other sweeps numbers with three values or more.
+    """
     jobs = [job for job in c.with_deployment if not math.isnan(job.validation_score)]
-    if len(jobs) < 2:
+    if len(jobs) < 2 or (c.budgets_varied and not c.search):
         return []
     best = max(jobs, key=lambda job: job.validation_score)
     asked = {key: [number(job.asked.get(key, "")) for job in jobs] for key in c.settings}
@@ -56,7 +60,11 @@ def _trials(c: Comparison, jobs: list[JobRow], best: JobRow) -> Panel:
         line={"color": QUIET, "width": 2, "shape": "hv"},
         hoverinfo="skip",
     )
-    drawn = _figure([line, *_marks(c, x, jobs, best)], {"title": {"text": "job"}, "zeroline": False})
+    xaxis: dict[str, Any] = {"title": {"text": "job"}, "zeroline": False}
+    if max(x) - min(x) <= _FEW:
+        # Plotly would put ticks between the numbers; of more it chooses whole ones itself.
+        xaxis["dtick"] = 1
+    drawn = _figure([line, *_marks(c, x, jobs, best)], xaxis)
     return Panel("search-trials", "Over trials", caption, drawn)
 
 

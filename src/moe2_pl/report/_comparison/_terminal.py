@@ -23,7 +23,9 @@ _INDENT = 7  # of what stands under a row, past the job's number
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
-    """Prints a table of the jobs and the answer in one line; of many jobs the best, by validation score.
+    """Prints a table of the jobs and the answer in one line.
+
+    Of many jobs it has the best, by validation score; under different budgets, which do not rank, the first.
 
     Settings have columns of their own where all columns fit; else what was asked of a job stands under its figures.
 
@@ -35,20 +37,20 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     jobs = comparison.jobs
     left_out = len(jobs) - _MOST
     if left_out > 0:
-        best = sorted(jobs, key=_rank)[:_MOST]
-        jobs = tuple(job for job in jobs if job in best)
+        kept = jobs if comparison.budgets_varied else sorted(jobs, key=_rank)
+        jobs = tuple(job for job in jobs if job in kept[:_MOST])
     table = _table(comparison, jobs, apart=True)
     if Measurement.get(out, out.options.update(max_width=_UNLIMITED), table).maximum <= out.width:
         out.print(table)
     else:
         _print_under(comparison, jobs, out)
     if left_out > 0:
-        out.print(
-            Text(
-                f"The {left_out} jobs with the lowest validation scores, or without one, are left out here.",
-                style="dim",
-            )
+        last = (
+            f"The last {left_out} jobs are"
+            if comparison.budgets_varied
+            else f"The {left_out} jobs with the lowest validation scores, or without one, are"
         )
+        out.print(Text(f"{last} left out here.", style="dim"))
     if comparison.partial:
         out.print(Text(progress(comparison)))
     out.print(Text(answer(comparison).heading, style="bold"))

@@ -5,8 +5,8 @@ from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._comparison._data import Comparison, JobRow, Variant
-from moe2_pl.report._comparison._panels import Section, job_hover, queries_caution
+from moe2_pl.report._comparison._data import Comparison, JobRow, Variant, is_budget
+from moe2_pl.report._comparison._panels import Section, bars, job_hover, queries_caution
 from moe2_pl.report._format import score
 from moe2_pl.report._panel import MOE2, Panel, figure, plain
 
@@ -20,12 +20,19 @@ _FIGURES = {
 
 
 def variant_sections(c: Comparison) -> list[Section]:
-    """Mean and scatter of everything that varied but the seed; none where only budgets of one seed did."""
+    """Mean and scatter of everything that varied but the seed; none where only budgets did, which are not ranked."""
     variants = c.variants()
-    if len(c.with_deployment) < 2 or (c.seeds == 1 and not c.settings):
+    if len(c.with_deployment) < 2 or c.only_budgets or (c.seeds == 1 and not c.settings):
         return []
     by = "validation_score" if any(not math.isnan(v.validation_score) for v in variants) else "score"
-    variants.sort(key=lambda v: -math.inf if math.isnan(at := getattr(v, by)) else at, reverse=True)
+    budget = [key for key in c.varied if is_budget(key)]
+    under = list(dict.fromkeys(c.named(v.jobs[0], budget) for v in variants))
+
+    def rank(v: Variant) -> tuple[int, float]:
+        at = getattr(v, by)
+        return under.index(c.named(v.jobs[0], budget)), math.inf if math.isnan(at) else -at
+
+    variants.sort(key=rank)
     left_out = len(variants) - _MOST
     variants = variants[:_MOST]
     panels = []
@@ -33,13 +40,14 @@ def variant_sections(c: Comparison) -> list[Section]:
         if any(not math.isnan(getattr(v, name)) for v in variants):
             caption = _caption(c, name, variants) + queries_caution(c)
             if left_out > 0:
-                caption += f" The {left_out} lowest are only in the table."
+                caption += f" The {left_out} last are only in the table."
             panels.append(Panel(f"variants-{name}", title, caption, _dots(c, name, variants)))
     return [Section("variants", "Variants: what each setting scores", tuple(panels))]
 
 
 def _caption(c: Comparison, name: str, variants: list[Variant]) -> str:
-    order = "Best first. " if name == "validation_score" else "The same order. "
+    first = "Best first under each budget. " if c.budgets_varied else "Best first. "
+    order = first if name == "validation_score" else "The same order. "
     if c.seeds > 1:
         return (
             f"{order}Small marks are jobs, one a seed; the large mark is their mean, the bar ± one standard deviation "
@@ -67,7 +75,7 @@ def _dots(c: Comparison, name: str, variants: list[Variant]) -> go.Figure:
                 mode="markers",
                 name="mean ± sd over seeds",
                 marker={"color": MOE2.colour, "symbol": "diamond", "size": 13},
-                error_x=_bars([v.deviation(name) for v in variants]),
+                error_x=bars([v.deviation(name) for v in variants], MOE2.colour),
                 hovertext=[
                     f"<b>{plain(v.name)}</b><br>{score(getattr(v, name))} ± {score(v.deviation(name))}"
                     for v in variants
@@ -87,7 +95,9 @@ def _dots(c: Comparison, name: str, variants: list[Variant]) -> go.Figure:
                 "size": 11 if single else 8,
                 "line": {"color": MOE2.colour, "width": 2},
             },
-            error_x=_bars([_half_width(job) for _, job in jobs]) if single and name == "score" else None,
+            error_x=bars([_half_width(job) for _, job in jobs], MOE2.colour)
+            if single and name == "score"
+            else None,
             hovertext=[job_hover(job, c) for _, job in jobs],
             hoverinfo="text",
         )
@@ -123,8 +133,3 @@ def _dots(c: Comparison, name: str, variants: list[Variant]) -> go.Figure:
 
 def _half_width(job: JobRow) -> float:
     return job.row.score_half_width if job.row else math.nan
-
-
-def _bars(half: list[float]) -> dict[str, Any]:
-    widths = [0 if math.isnan(value) else value for value in half]
-    return {"type": "data", "array": widths, "thickness": 2, "width": 5, "color": MOE2.colour}
