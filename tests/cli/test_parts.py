@@ -108,6 +108,12 @@ def test_an_expert_that_is_left_out_says_what_it_would_take(main_job: MainJob, m
     assert part.difference == pytest.approx(everything.score - loose.chosen.score)
 
 
+def test_the_full_pool_is_said_to_hold_what_is_excluded(main_job: MainJob, medium: ReportData):
+    data = found(main_job, "expert_pool.excluded=[chatqa-70b]")
+    assert [row.name for row in data.summary if "excluded" in row.note] == ["MoE², full pool"]
+    assert not any(row.note for row in medium.summary)
+
+
 def test_what_saves_nothing_is_not_called_leaner(main_job: MainJob):
     """There one of two experts of a box could go, for more joules."""
     data = found(main_job, "budget.energy_j=1538", "budget.latency_s=20.8")

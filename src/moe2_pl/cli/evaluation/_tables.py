@@ -22,7 +22,7 @@ def summary_rows(
 ) -> Iterator[SummaryRow]:
     """The closing table: baselines and MoE² under each budget, then what the full pool could reach."""
 
-    def row(name: str, got: Realised, experts: tuple[str, ...]) -> SummaryRow:
+    def row(name: str, got: Realised, experts: tuple[str, ...], note: str = "") -> SummaryRow:
         return SummaryRow(
             name,
             float(got.score.mean()),
@@ -30,6 +30,7 @@ def summary_rows(
             float(got.latency_s.mean()),
             float(got.utilisation.max()),
             experts,
+            note,
         )
 
     for budget_name in dict.fromkeys((*PRESETS, setting.chosen)):
@@ -45,7 +46,13 @@ def summary_rows(
                 yield row(f"{label}, {budget_name}", held_out.under_load(routers[key], found), found.experts)
     for key, label in (("lookup", "lookup"), ("moe2", "MoE²"), ("family_oracle", "family oracle")):
         if key in routers:
-            yield row(f"{label}, full pool", held_out.everything(routers[key].rank), ("all",))
+            # "No budget" keeps to what the configuration excludes, the full pool does not.
+            note = (
+                "with what expert_pool.excluded leaves out"
+                if key == "moe2" and held_out.planner.excluded
+                else ""
+            )
+            yield row(f"{label}, full pool", held_out.everything(routers[key].rank), ("all",), note)
     yield row("oracle, full pool", held_out.everything(held_out.score), ("all",))
     together = held_out.ensemble()
     if together is not None:
