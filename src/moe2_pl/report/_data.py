@@ -329,3 +329,7 @@ class ReportData:
     certificate: "Certificate | None" = None
     validation_score: float = float("nan")
     partial: bool = False
+
+    def beside(self, alternative: str) -> ContrastRow | None:
+        """The chosen deployment beside an alternative of this name; None where there is no such."""
+        return next((row for row in self.contrasts if row.against == alternative), None)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from moe2_pl.report._data import ContrastRow, FrontierRow, LoadRow, ReportData, StepRow
+from moe2_pl.report._data import FrontierRow, LoadRow, ReportData, StepRow
 
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
@@ -18,7 +18,6 @@ __all__ = [
     "certificate_text",
     "change",
     "interval",
-    "leaner",
     "leaner_text",
     "limit",
     "listing",
@@ -256,14 +255,9 @@ def load_text(data: ReportData) -> str:
     return text
 
 
-def leaner(data: ReportData) -> ContrastRow | None:
-    """The leaner deployment beside the chosen one; None where there is none."""
-    return next((row for row in data.contrasts if row.against == "leaner" and data.chosen.feasible), None)
-
-
 def leaner_text(data: ReportData) -> str:
     """What could be left out of the chosen deployment for little score; '' where nothing can."""
-    row = leaner(data)
+    row = data.beside("leaner")
     if row is None:
         return ""
     gone = [name for name in data.chosen.experts if name not in row.experts]

@@ -22,7 +22,6 @@ from moe2_pl.report._format import (
     status_text,
     step_texts,
 )
-from moe2_pl.report._run_report._view import unbudgeted
 
 __all__ = ["print_summary"]
 
@@ -82,7 +81,7 @@ def _chosen(data: ReportData) -> Text:
     if not row.feasible:
         return Text(f"{budget}: infeasible, no subset meets it.", style="bold red")
     span = range_text(row.latency_range_s, "s")
-    loss, against = unbudgeted(data), ""
+    loss, against = data.beside("no budget"), ""
     if loss is not None:
         against = (
             f" Against no budget {signed(loss.difference)} ({signed_span(loss.difference, loss.half_width)})."

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from moe2_pl.cli.evaluation._budgets import UNLIMITED
 from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import Queries, Realised, best_single, half_width
+from moe2_pl.cli.evaluation._realise import Queries, Realised, best_single, paired
 from moe2_pl.report import ContrastRow
 from moe2_pl.selection import Budget, Solution
 
@@ -31,14 +31,14 @@ def contrast_rows(
     ours = held_out.under_load(routers["moe2"], solutions["moe2"][chosen])
 
     def row(against: str, experts: tuple[str, ...], theirs: Realised) -> ContrastRow:
-        difference = ours.score - theirs.score
+        difference, half = paired(ours, theirs)
         return ContrastRow(
             against,
             score=float(theirs.score.mean()),
             energy_j=float(theirs.energy_j.mean()),
             latency_s=float(theirs.latency_s.mean()),
-            difference=float(difference.mean()),
-            half_width=half_width(difference),
+            difference=difference,
+            half_width=half,
             experts=experts,
         )
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import Queries, Realised, half_width
+from moe2_pl.cli.evaluation._realise import Queries, Realised, paired
 from moe2_pl.report import PartRow
 from moe2_pl.selection import SelectionProblem, Solution
 
@@ -41,11 +41,11 @@ def part_rows(held_out: Queries, router: Router, solution: Solution) -> Iterator
             left = at.allowed(mask).any(axis=1)
             return replace(of, unserved=tuple(np.array(problem.categories)[~left].tolist()))
         got = held_out.under_load(router, changed)
-        difference = got.score - whole.score
+        difference, half = paired(got, whole)
         return replace(
             of,
-            difference=float(difference.mean()),
-            half_width=half_width(difference),
+            difference=difference,
+            half_width=half,
             energy_j=float(got.energy_j.mean() - whole.energy_j.mean()),
             latency_s=float(got.latency_s.mean() - whole.latency_s.mean()),
             overloads=tuple(names[d] for d in np.flatnonzero(_overloaded(got) & ~_overloaded(whole))),
@@ -103,10 +103,8 @@ def leaner(validation: Queries, router: Router, solution: Solution) -> Solution 
 
 
 def _nearly(got: Realised, whole: Realised) -> bool:
-    falls = whole.score - got.score
-    return bool(
-        falls.mean() <= half_width(falls) / 1.96 and not (_overloaded(got) & ~_overloaded(whole)).any()
-    )
+    falls, half = paired(whole, got)
+    return falls <= half / 1.96 and not (_overloaded(got) & ~_overloaded(whole)).any()
 
 
 def _overloaded(got: Realised) -> Mask:

@@ -14,7 +14,7 @@ from moe2_pl.pool import Costs, utilisation
 from moe2_pl.report import CategoryRow, FrontierRow
 from moe2_pl.selection import Budget, SelectionProblem, Solution
 
-__all__ = ["Queries", "Realised", "best_single", "half_width"]
+__all__ = ["Queries", "Realised", "best_single", "half_width", "paired"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -267,6 +267,12 @@ def _mean(values: Floats) -> float:
 def half_width(values: Floats) -> float:
     """Half of the normal 95 % interval of a mean."""
     return float(1.96 * values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def paired(got: Realised, other: Realised) -> tuple[float, float]:
+    """By how much the score is above another's on the same queries, and half of the 95 % interval of that."""
+    difference = got.score - other.score
+    return float(difference.mean()), half_width(difference)
 
 
 def _common(limits: Floats) -> float:

@@ -6,7 +6,7 @@ from typing import Any
 
 from moe2_pl.cli._console import watched
 from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import Queries, half_width
+from moe2_pl.cli.evaluation._realise import Queries, paired
 from moe2_pl.report import StepRow
 from moe2_pl.selection import Budget, Progress, Solution, next_step, sweep
 
@@ -58,14 +58,14 @@ def next_steps(
         step = next_step(router.problem, budget, limit, solution, solver=solver["name"], **_options(solver))
         if step is not None:
             then = held_out.under_load(router, step.solution)
-            difference = then.score - now.score
+            difference, half = paired(then, now)
             yield StepRow(
                 limit,
                 step.more,
                 step.gain,
                 step.solution.experts,
-                difference=float(difference.mean()),
-                half_width=half_width(difference),
+                difference=difference,
+                half_width=half,
                 energy_j=float(then.energy_j.mean()),
                 latency_s=float(then.latency_s.mean()),
             )

@@ -66,7 +66,7 @@ def _held_out(data: ReportData) -> Claim:
 
 def _worth(data: ReportData) -> Claim | None:
     """What the gate is worth against a table of means that needs no training."""
-    row = next((row for row in data.contrasts if row.against == "lookup"), None)
+    row = data.beside("lookup")
     if row is None:
         return None
     text = (

@@ -3,10 +3,10 @@
 import math
 from dataclasses import dataclass
 
-from moe2_pl.report._data import ContrastRow, FrontierRow, ReportData
+from moe2_pl.report._data import FrontierRow, ReportData
 from moe2_pl.report._format import budget_text, limit
 
-__all__ = ["Box", "boxes", "loaded", "nearest_feasible", "shown_budgets", "unbudgeted", "unlimited"]
+__all__ = ["Box", "boxes", "loaded", "nearest_feasible", "shown_budgets", "unlimited"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,6 @@ def boxes(data: ReportData) -> list[Box]:
             )
         )
     return found
-
-
-def unbudgeted(data: ReportData) -> ContrastRow | None:
-    """The chosen deployment beside that of no budget; None where it is infeasible."""
-    return next((row for row in data.contrasts if row.against == "no budget"), None)
 
 
 def unlimited(data: ReportData) -> FrontierRow | None:
