@@ -22,12 +22,13 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from moe2_pl.cli._inputs import configured_inputs
 from moe2_pl.cli._schema import register_schema
-from moe2_pl.cli.evaluation import Setting, prepare, report_data
-from moe2_pl.cli.evaluation._load import Pricing
-from moe2_pl.cli.evaluation._realise import Queries
 from moe2_pl.gate import GatingModule, fit_gate
 from moe2_pl.outputs import ExpertOutputsDataModule
+from moe2_pl.planning import Inputs, results_of
+from moe2_pl.planning._judge import Queries
+from moe2_pl.planning._load import Pricing
 from moe2_pl.pool import ExpertPool
 from moe2_pl.selection import FacilityLocation, sweep
 
@@ -57,14 +58,14 @@ def fit(config: DictConfig, data: ExpertOutputsDataModule, seed: int) -> GatingM
     )
 
 
-def setting_of(config: DictConfig, seed: int) -> Setting:
+def setting_of(config: DictConfig, seed: int) -> Inputs:
     settings = OmegaConf.to_container(config, resolve=True)
     pool = ExpertPool.from_mapping(settings["expert_pool"])
     data = ExpertOutputsDataModule(encoder=config.encoder.name, split_seed=seed, experts=pool.model_ids)
-    return prepare(settings, pool, data)
+    return configured_inputs(settings, pool, data)
 
 
-def held_out(setting: Setting) -> Queries:
+def held_out(setting: Inputs) -> Queries:
     _, validation, test = setting.data.split
     score = setting.pool.expand(setting.outputs.score[test])
     category = setting.outputs.category
@@ -103,12 +104,11 @@ def budgets() -> None:
             f"  split {seed}: {seconds:.2f} s, {len(ahead)} feasible: {np.mean(ahead):+.4f}, least {min(ahead):+.4f}"
         )
         print(f"    {behind} below zero, {below} of them beyond a paired bootstrap's 95 %")
-    report_data(
+    results_of(
         setting,
         gate,
         OmegaConf.to_container(config.solver),
-        {},
-        lambda line: print(f"  whole evaluation: {line}"),
+        tick=lambda line: print(f"  whole evaluation: {line}"),
     )
 
 

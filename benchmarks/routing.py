@@ -26,10 +26,11 @@ from torch import nn
 from torch.nn import functional
 
 from main_job import configuration, fit, held_out
-from moe2_pl.cli.evaluation import Setting, prepare
-from moe2_pl.cli.evaluation._planning import Router
+from moe2_pl.cli._inputs import configured_inputs
 from moe2_pl.gate import GatingModule, expected_calibration_error
 from moe2_pl.outputs import ExpertOutputsDataModule
+from moe2_pl.planning import Inputs
+from moe2_pl.planning._routers import Router
 from moe2_pl.pool import ExpertPool
 from moe2_pl.selection import Budget, FacilityLocation, sweep
 
@@ -50,7 +51,7 @@ class Problem:
     seed: int
 
     @classmethod
-    def of(cls, setting: Setting, seed: int) -> "Problem":
+    def of(cls, setting: Inputs, seed: int) -> "Problem":
         features = [setting.data.features(rows).numpy().astype(np.float64) for rows in setting.data.split]
         scaler = StandardScaler().fit(features[0])
         scores = [setting.outputs.score[rows].astype(np.float64) for rows in setting.data.split]
@@ -233,7 +234,7 @@ GATES = {
 }
 
 
-def settings(arguments: argparse.Namespace) -> Iterator[tuple[int, Setting]]:
+def settings(arguments: argparse.Namespace) -> Iterator[tuple[int, Inputs]]:
     config = configuration(*(SMALL if arguments.models == "small" else ()))
     values = OmegaConf.to_container(config, resolve=True)
     # Taken out, not masked: gates and peers are trained on the models that are there.
@@ -249,10 +250,10 @@ def settings(arguments: argparse.Namespace) -> Iterator[tuple[int, Setting]]:
             category=arguments.category,
             split=arguments.split,
         )
-        yield seed, prepare(values, pool, data)
+        yield seed, configured_inputs(values, pool, data)
 
 
-def area(setting: Setting, ranks: Ranks) -> float:
+def area(setting: Inputs, ranks: Ranks) -> float:
     """Mean held-out score over twelve energy budgets from the cheapest feasible one to all devices on."""
     _, validation, _ = setting.data.split
     # Classifiers give chances, others any real number: planning needs a value in [0, 1] that keeps the order.
@@ -271,7 +272,7 @@ def area(setting: Setting, ranks: Ranks) -> float:
     return energy_area(setting, router)
 
 
-def energy_area(setting: Setting, router: Router) -> float:
+def energy_area(setting: Inputs, router: Router) -> float:
     energies = sorted({budget.energy_j for budget in setting.grid})
     plans = sweep(router.problem, [Budget(energy_j=energy) for energy in energies])
     scores = [held_out(setting).realise(router.rank, plan).score.mean() for plan in plans if plan.experts]
@@ -284,7 +285,7 @@ def compare(arguments: argparse.Namespace) -> None:
     seconds: dict[str, float] = {}
     errors: dict[str, list[list[float]]] = {}
 
-    def note(name: str, setting: Setting, ranks: Ranks, took: float) -> None:
+    def note(name: str, setting: Inputs, ranks: Ranks, took: float) -> None:
         rank = setting.pool.expand(ranks[1])
         scores.setdefault(name, []).append(held_out(setting).everything(rank).score)
         areas.setdefault(name, []).append(area(setting, ranks))

@@ -17,10 +17,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from moe2_pl.cli import evaluate, run, train
+from moe2_pl.cli._inputs import configured_inputs
 from moe2_pl.cli._schema import register_schema
-from moe2_pl.cli.evaluation import Setting, prepare
 from moe2_pl.gate import GatingModule, load_gate
 from moe2_pl.outputs import ExpertOutputsDataModule
+from moe2_pl.planning import Inputs
 from moe2_pl.pool import ExpertPool
 
 ROOT = Path(__file__).parents[2]
@@ -99,7 +100,7 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def setting_of(main_job: MainJob, *overrides: str) -> tuple[Setting, GatingModule, dict[str, Any]]:
+def setting_of(main_job: MainJob, *overrides: str) -> tuple[Inputs, GatingModule, dict[str, Any]]:
     """What ``evaluate.py`` makes of the main job's checkpoint: the setting, the gate and the configuration."""
     register_schema()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -108,7 +109,7 @@ def setting_of(main_job: MainJob, *overrides: str) -> tuple[Setting, GatingModul
     settings = OmegaConf.to_container(config, resolve=True)
     loaded = load_gate(settings["checkpoint"])
     pool = ExpertPool.from_mapping(settings["expert_pool"])
-    return prepare(settings, pool, ExpertOutputsDataModule(**loaded.data)), loaded.gate, settings
+    return configured_inputs(settings, pool, ExpertOutputsDataModule(**loaded.data)), loaded.gate, settings
 
 
 @pytest.fixture

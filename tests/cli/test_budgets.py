@@ -2,8 +2,8 @@
 
 import pytest
 
-from moe2_pl.cli.evaluation._budgets import configured_budget, unlimited_told
 from moe2_pl.errors import ConfigError
+from moe2_pl.planning._budgets import configured_budget, unlimited_told
 from moe2_pl.selection import Budget
 
 NONE = dict.fromkeys(

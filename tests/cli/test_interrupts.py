@@ -13,9 +13,9 @@ import pytest
 import torch
 from tests.cli.conftest import ROOT, script
 
-from moe2_pl.cli._interrupts import not_lost
 from moe2_pl.gate import GatingModule, load_gate
 from moe2_pl.outputs import ExpertOutputsDataModule
+from moe2_pl.planning import not_lost
 
 
 def interrupted(folder: Path, word: str, *overrides: str) -> tuple[int, str]:

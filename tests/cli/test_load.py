@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moe2_pl.cli.evaluation._load import load_curve
+from moe2_pl.planning._load import load_curve
 from moe2_pl.pool import Costs, DeviceProfile, Expert, ExpertPool, Link, Network
 
 BOX = DeviceProfile("a", 60, 200.0, 40.0, idle_w=10, active_w=60, rtt_s=0.5)

@@ -8,8 +8,9 @@ import torch
 from tests.cli.conftest import read, script, setting_of
 from tests.wandb_files import config_keys, logged_keys
 
-from moe2_pl.cli.evaluation import prepare, report_data
+from moe2_pl.cli._inputs import configured_inputs
 from moe2_pl.outputs import ExpertOutputsDataModule
+from moe2_pl.planning import results_of
 
 
 def test_the_run_folder_holds_what_was_promised(main_job):
@@ -83,7 +84,7 @@ def test_nothing_but_the_table_and_the_log_is_printed_without_a_terminal(main_jo
 def test_no_weight_of_the_gate_changes_during_the_sweep(main_job):
     setting, gate, settings = setting_of(main_job, "sweep.energy_points=12", "sweep.latency_points=12")
     before = {k: v.clone() for k, v in gate.state_dict().items()}
-    data = report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    data = results_of(setting, gate, settings["solver"])
     assert len(data.grid) == 144
     assert all(torch.equal(v, before[k]) for k, v in gate.state_dict().items())
 
@@ -91,9 +92,9 @@ def test_no_weight_of_the_gate_changes_during_the_sweep(main_job):
 def test_held_out_scores_never_influence_the_plan(main_job):
     """Plans are made from training and validation rows: changing held-out scores changes only what is realised."""
     setting, gate, settings = setting_of(main_job)
-    first = report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    first = results_of(setting, gate, settings["solver"])
     setting.outputs.score[setting.data.split.test] = 0.0
-    second = report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    second = results_of(setting, gate, settings["solver"])
     assert [r.experts for r in first.presets] == [r.experts for r in second.presets]
     assert [r.planned for r in first.presets] == [r.planned for r in second.presets]
     assert {r.score for r in second.presets} == {0.0}
@@ -123,7 +124,7 @@ def test_evaluate_answers_one_budget_without_training(main_job, tmp_path):
 def test_limits_can_differ_between_categories(main_job):
     limits = "{tutor: 30, assistant: 3, default: 40}"
     setting, gate, settings = setting_of(main_job, f"budget.latency_s={limits}")
-    data = report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    data = results_of(setting, gate, settings["solver"])
     by_name = {c.category: c for c in data.chosen.categories}
     assert by_name["tutor"].latency_budget_s == 30
     assert by_name["coder"].latency_budget_s == 40
@@ -139,7 +140,7 @@ def test_watts_of_the_fleet_are_joules_a_query(main_job):
 
 def test_the_report_says_how_far_modelled_speeds_may_be_off(main_job):
     setting, gate, settings = setting_of(main_job, "expert_pool.devices.rtx_b.speed_error=null")
-    notes = " ".join(report_data(setting, gate, settings["solver"], {}, lambda _: None).notes)
+    notes = " ".join(results_of(setting, gate, settings["solver"]).notes)
     assert "within 16% of the model's for rtx_a; 35% of the model's for orin_a, orin_b, orin_c." in notes
     assert "For rtx_b the model was not compared" in notes
 
@@ -150,7 +151,7 @@ def test_prices_keep_a_busy_fleet_near_the_target(main_job):
         setting, gate, settings = setting_of(
             main_job, "budget=unlimited", "traffic.queries_per_s=0.15", f"traffic.max_utilisation={target}"
         )
-        row = report_data(setting, gate, settings["solver"], {}, lambda _: None).chosen
+        row = results_of(setting, gate, settings["solver"]).chosen
         busiest[target], score[target] = max(row.utilisation.values()), row.score
         assert bool(row.prices) == (target != "null")
         assert row.load_loss == pytest.approx(score["null"] - row.score)
@@ -163,11 +164,7 @@ def test_prices_keep_a_busy_fleet_near_the_target(main_job):
 def test_the_lookup_is_blind_where_the_category_is_hidden(main_job):
     setting, _, _ = setting_of(main_job)
     hidden = ExpertOutputsDataModule(category="unknown", experts=setting.pool.model_ids)
-    blind = prepare(
-        setting_of(main_job)[2],
-        setting.pool,
-        hidden,
-    )
+    blind = configured_inputs(setting_of(main_job)[2], setting.pool, hidden)
     assert (blind.baselines["lookup"].rank == blind.baselines["lookup"].rank[0]).all()
 
 
@@ -216,7 +213,7 @@ def test_multirun_in_parallel_leaves_one_folder_per_job(tmp_path):
 def test_the_gate_serves_the_fleet_of_placements_unchanged(main_job):
     setting, gate, settings = setting_of(main_job, "expert_pool=jetson_mix_fleet", "certificate=off")
     assert (len(setting.pool.experts), len(setting.pool.model_ids), len(setting.pool.devices)) == (40, 9, 8)
-    result = report_data(setting, gate, settings["solver"], {}, lambda line: None)
+    result = results_of(setting, gate, settings["solver"])
     for row in result.presets[:3]:
         assert row.status == "optimal"
         boxes = [setting.pool.devices[setting.pool.device_names.index(d)].box for d in row.devices]

@@ -4,29 +4,28 @@ import numpy as np
 import pytest
 from tests.cli.conftest import MainJob, read, setting_of
 
-from moe2_pl.cli.evaluation import report_data
-from moe2_pl.report import ContrastRow, ReportData
+from moe2_pl.planning import ContrastRow, Results, results_of
 
 
-def found(main_job: MainJob, *overrides: str) -> ReportData:
+def found(main_job: MainJob, *overrides: str) -> Results:
     setting, gate, settings = setting_of(main_job, *overrides)
-    return report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    return results_of(setting, gate, settings["solver"])
 
 
-def leaner(data: ReportData) -> ContrastRow:
+def leaner(data: Results) -> ContrastRow:
     return next(row for row in data.contrasts if row.against == "leaner")
 
 
-def forbidding(data: ReportData, experts: tuple[str, ...]) -> str:
+def forbidding(data: Results, experts: tuple[str, ...]) -> str:
     return f"expert_pool.excluded=[{','.join(name for name in data.experts if name not in experts)}]"
 
 
 @pytest.fixture(scope="module")
-def medium(main_job: MainJob) -> ReportData:
+def medium(main_job: MainJob) -> Results:
     return found(main_job, "budget=medium")
 
 
-def test_every_device_and_every_expert_that_shares_one_has_a_row(medium: ReportData):
+def test_every_device_and_every_expert_that_shares_one_has_a_row(medium: Results):
     row, without = medium.chosen, [part for part in medium.parts if part.change == "without"]
     assert [part.devices for part in without if part.whole][: len(row.devices)] == [(d,) for d in row.devices]
     assert [part.devices for part in without if len(part.devices) > 1] == [("orin_c", "orin_a")]
@@ -37,7 +36,7 @@ def test_every_device_and_every_expert_that_shares_one_has_a_row(medium: ReportD
 
 
 @pytest.mark.parametrize("at", [0, 5, 7])
-def test_a_row_is_what_the_rest_alone_would_come_to(main_job: MainJob, medium: ReportData, at: int):
+def test_a_row_is_what_the_rest_alone_would_come_to(main_job: MainJob, medium: Results, at: int):
     part, row = medium.parts[at], medium.chosen
     rest = tuple(name for name in row.experts if name not in part.experts)
     budget = f"budget.energy_j={row.energy_budget_j}", f"budget.latency_s={row.latency_budget_s}"
@@ -59,7 +58,7 @@ def test_a_part_that_alone_serves_a_category_says_which(main_job: MainJob):
         assert (category.category in part.unserved) == (not others)
 
 
-def test_the_leaner_deployment_saves_joules_and_validation_cannot_tell(medium: ReportData):
+def test_the_leaner_deployment_saves_joules_and_validation_cannot_tell(medium: Results):
     lean, row = leaner(medium), medium.chosen
     assert set(lean.experts) < set(row.experts)
     assert lean.energy_j < 0.9 * row.energy_j
@@ -68,18 +67,18 @@ def test_the_leaner_deployment_saves_joules_and_validation_cannot_tell(medium: R
     assert lean.difference == pytest.approx(-part.difference)
 
 
-def test_held_out_scores_do_not_choose_the_leaner_deployment(main_job: MainJob, medium: ReportData):
+def test_held_out_scores_do_not_choose_the_leaner_deployment(main_job: MainJob, medium: Results):
     setting, gate, settings = setting_of(main_job, "budget=medium")
     # Were they read, every expert but one would be worth nothing.
     test = setting.data.split.test
     setting.outputs.score[test] = 0.0
     setting.outputs.score[test, 0] = 1.0
-    blind = report_data(setting, gate, settings["solver"], {}, lambda _: None)
+    blind = results_of(setting, gate, settings["solver"])
     assert leaner(blind).experts == leaner(medium).experts
     assert blind.validation_score == medium.validation_score
 
 
-def test_what_the_configuration_requires_stays(main_job: MainJob, medium: ReportData):
+def test_what_the_configuration_requires_stays(main_job: MainJob, medium: Results):
     (gone,) = set(medium.chosen.experts) - set(leaner(medium).experts)
     data = found(main_job, "budget=medium", f"expert_pool.required=[{gone}]")
     assert gone in data.chosen.experts
@@ -93,7 +92,7 @@ def test_nothing_can_be_left_out_of_one_expert(main_job: MainJob):
     assert not [row for row in data.contrasts if row.against == "leaner"]
 
 
-def test_an_expert_that_is_left_out_says_what_it_would_take(main_job: MainJob, medium: ReportData):
+def test_an_expert_that_is_left_out_says_what_it_would_take(main_job: MainJob, medium: Results):
     rows = {part.experts[0]: part for part in medium.parts if part.change == "with"}
     assert set(rows) == set(medium.experts) - set(medium.chosen.experts)
     # A desktop idles at 70 W, at .07 queries a second 1,000 J a query, and the limit is 1,260 J.
@@ -108,7 +107,7 @@ def test_an_expert_that_is_left_out_says_what_it_would_take(main_job: MainJob, m
     assert part.difference == pytest.approx(everything.score - loose.chosen.score)
 
 
-def test_the_full_pool_is_said_to_hold_what_is_excluded(main_job: MainJob, medium: ReportData):
+def test_the_full_pool_is_said_to_hold_what_is_excluded(main_job: MainJob, medium: Results):
     data = found(main_job, "expert_pool.excluded=[chatqa-70b]")
     assert [row.name for row in data.summary if "excluded" in row.note] == ["MoE², full pool"]
     assert not any(row.note for row in medium.summary)
@@ -121,7 +120,7 @@ def test_what_saves_nothing_is_not_called_leaner(main_job: MainJob):
         assert row.against != "leaner" or row.energy_j < 0.995 * data.chosen.energy_j
 
 
-def test_a_step_is_what_its_budget_comes_to(main_job: MainJob, medium: ReportData):
+def test_a_step_is_what_its_budget_comes_to(main_job: MainJob, medium: Results):
     row, step = medium.chosen, medium.steps[0]
     assert step.limit == "energy_j"
     budget = f"budget.energy_j={row.energy_budget_j + step.more}", f"budget.latency_s={row.latency_budget_s}"
@@ -131,7 +130,7 @@ def test_a_step_is_what_its_budget_comes_to(main_job: MainJob, medium: ReportDat
     assert (step.energy_j, step.latency_s) == pytest.approx((there.energy_j, there.latency_s))
 
 
-def test_who_is_kept_out_of_a_category_is_above_its_limit(medium: ReportData):
+def test_who_is_kept_out_of_a_category_is_above_its_limit(medium: Results):
     kept_out = 0
     for part in medium.chosen.categories:
         assert set(part.kept_out) == set(medium.chosen.experts) - set(part.allowed)
@@ -141,7 +140,7 @@ def test_who_is_kept_out_of_a_category_is_above_its_limit(medium: ReportData):
     assert kept_out > 0
 
 
-def test_the_parts_are_in_the_run_folder(main_job: MainJob, medium: ReportData):
+def test_the_parts_are_in_the_run_folder(main_job: MainJob, medium: Results):
     lines = read(main_job.folder / "parts.csv")
     assert [line["devices"] for line in lines] == [" + ".join(part.devices) for part in medium.parts]
     assert [float(line["difference"]) for line in lines] == pytest.approx(

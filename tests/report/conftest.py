@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 
 from moe2_pl.certificate import Certificate, Monotonicity, RegretRow
-from moe2_pl.report import (
+from moe2_pl.planning import (
     BaselineRow,
     CategoryRow,
     ContrastRow,
     FrontierRow,
     LoadRow,
     PartRow,
-    ReportData,
+    Results,
     StepRow,
     SummaryRow,
 )
@@ -111,7 +111,7 @@ def category_row(
     )
 
 
-def report_data() -> ReportData:
+def report_data() -> Results:
     """A whole run: four presets, a 12 × 12 grid, one overloaded device."""
     presets = (
         frontier_row("tight", 420.0, 2.0),
@@ -120,7 +120,7 @@ def report_data() -> ReportData:
         frontier_row("unlimited", INF, INF),
     )
     medium = presets[1]
-    return ReportData(
+    return Results(
         title="MoE² on jetson_mix",
         pool="jetson_mix",
         objective="competence",
@@ -289,7 +289,7 @@ def certificate() -> Certificate:
 
 
 @pytest.fixture(scope="session")
-def data() -> ReportData:
+def data() -> Results:
     return report_data()
 
 

@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page
 from tests.browser import Visit, needs_browser, overlaps, running, serious, visit
 
-from moe2_pl.report import FrontierRow, ReportData, write_report
+from moe2_pl.planning import FrontierRow, Results
+from moe2_pl.report import write_report
 from moe2_pl.report._panel import MOE2
 
 pytestmark = [pytest.mark.xdist_group("browser"), needs_browser]
@@ -35,7 +36,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def reports(data: ReportData, infeasible: FrontierRow, tmp_path_factory) -> dict[str, Path]:
+def reports(data: Results, infeasible: FrontierRow, tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("reports")
     made = {"whole": data, "infeasible": replace(data, chosen=infeasible)}
     return {name: write_report(each, folder / f"{name}.html") for name, each in made.items()}
@@ -126,9 +127,7 @@ def test_the_slider_is_moved_by_the_arrow_keys(opened: Visit) -> None:
     assert said.text_content() == before
 
 
-def test_a_mark_names_its_experts_and_the_slider_shows_another_latency(
-    opened: Visit, data: ReportData
-) -> None:
+def test_a_mark_names_its_experts_and_the_slider_shows_another_latency(opened: Visit, data: Results) -> None:
     page = opened.page
     said = page.locator("#plot-frontier .slider-label").first
     before = said.text_content(), pointed(page)
@@ -148,7 +147,7 @@ def test_a_mark_names_its_experts_and_the_slider_shows_another_latency(
     assert before[1] != after[1]
 
 
-def dearest(data: ReportData, latency: float) -> list[str]:
+def dearest(data: Results, latency: float) -> list[str]:
     """The subset at the largest energy budget and the latency budget next to a rounded one."""
     row = min(data.grid, key=lambda row: (abs(row.latency_budget_s - latency), -row.energy_budget_j))
     return list(row.experts)
@@ -260,7 +259,7 @@ def rgb(colour: str) -> tuple[int, ...]:
 
 
 def test_without_script_text_and_tables_stand_and_a_notice_says_why_figures_do_not(
-    browser: Browser, reports: dict[str, Path], data: ReportData
+    browser: Browser, reports: dict[str, Path], data: Results
 ) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from moe2_pl.report import ReportData, replacing, write_baselines, write_frontier, write_frontier_by_category
+from moe2_pl.files import replacing
+from moe2_pl.planning import Results
+from moe2_pl.report import write_baselines, write_frontier, write_frontier_by_category
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -20,7 +22,7 @@ def same(text: str, value: float) -> bool:
     return float(text) == value or (math.isnan(float(text)) and math.isnan(value))
 
 
-def test_frontier_has_one_line_a_budget_equal_to_its_row(data: ReportData, tmp_path: Path) -> None:
+def test_frontier_has_one_line_a_budget_equal_to_its_row(data: Results, tmp_path: Path) -> None:
     rows = (*data.presets, *data.grid)
     lines = read(write_frontier(rows, tmp_path / "new" / "frontier.csv"))
     assert len(lines) == len(rows)
@@ -40,7 +42,7 @@ def test_frontier_has_one_line_a_budget_equal_to_its_row(data: ReportData, tmp_p
 
 
 def test_a_device_left_off_is_idle_and_an_infeasible_budget_has_no_figures(
-    data: ReportData, tmp_path: Path
+    data: Results, tmp_path: Path
 ) -> None:
     lines = read(write_frontier((*data.presets, *data.grid), tmp_path / "frontier.csv"))
     infeasible = next(line for line in lines if line["status"] == "infeasible")
@@ -54,7 +56,7 @@ def test_a_device_left_off_is_idle_and_an_infeasible_budget_has_no_figures(
     assert float(tight["utilisation_orin_c"]) == 0
 
 
-def test_categories_carry_their_own_limits_and_shares(data: ReportData, tmp_path: Path) -> None:
+def test_categories_carry_their_own_limits_and_shares(data: Results, tmp_path: Path) -> None:
     rows = (*data.presets, *data.grid)
     lines = iter(read(write_frontier_by_category(rows, tmp_path / "by_category.csv")))
     for row in rows:
@@ -75,7 +77,7 @@ def test_no_rows_leave_a_header(tmp_path: Path) -> None:
     assert "category" in write_frontier_by_category([], tmp_path / "b.csv").read_text()
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(data: ReportData, tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(data: Results, tmp_path: Path) -> None:
     path = write_frontier(data.presets, tmp_path / "frontier.csv")
     before = path.read_text()
     with pytest.raises(AttributeError):
@@ -84,7 +86,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(data: ReportData, t
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_baselines_have_one_line_each(data: ReportData, tmp_path: Path) -> None:
+def test_baselines_have_one_line_each(data: Results, tmp_path: Path) -> None:
     lines = read(write_baselines(data.baselines, tmp_path / "baselines.csv"))
     assert [(line["baseline"], line["budget"]) for line in lines] == [
         (row.baseline, row.budget) for row in data.baselines

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 
-from moe2_pl.report import FrontierRow, ReportData, write_report
+from moe2_pl.planning import FrontierRow, Results
+from moe2_pl.report import write_report
 from moe2_pl.report._format import budget_text
 from moe2_pl.report._run_report._answer import claims
 from moe2_pl.report._run_report._html import panels
 
 
-def page(data: ReportData, folder: Path) -> tuple[str, dict[str, dict]]:
+def page(data: Results, folder: Path) -> tuple[str, dict[str, dict]]:
     """The page without the library's script, and its figures."""
     text = write_report(data, folder / "report.html").read_text(encoding="utf-8")
     specs = re.search(r'<script type="application/json" id="specs">(.*?)</script>', text, re.S)
@@ -33,7 +34,7 @@ def the_answer(text: str) -> str:
     return text[text.index('id="answer"') : text.index("</section>")]
 
 
-def test_one_small_file_made_in_time(data: ReportData, tmp_path: Path) -> None:
+def test_one_small_file_made_in_time(data: Results, tmp_path: Path) -> None:
     start = perf_counter()
     path = write_report(data, tmp_path / "run" / "report.html")
     assert perf_counter() - start < 3
@@ -42,14 +43,14 @@ def test_one_small_file_made_in_time(data: ReportData, tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8").lstrip().startswith("<!doctype html>")
 
 
-def test_nothing_is_fetched(data: ReportData, tmp_path: Path) -> None:
+def test_nothing_is_fetched(data: Results, tmp_path: Path) -> None:
     text, _ = page(data, tmp_path)
     assert not re.findall(r"""(?:src|href|action)\s*=\s*["'](?!#|data:)""", text)
     assert not re.findall(r"@import|url\(|fetch\(|XMLHttpRequest", text)
     assert "default-src 'none'" in text  # and the browser refuses what the library might ask for
 
 
-def test_the_answer_comes_first_with_experts_on_their_devices(data: ReportData, tmp_path: Path) -> None:
+def test_the_answer_comes_first_with_experts_on_their_devices(data: Results, tmp_path: Path) -> None:
     text, _ = page(data, tmp_path)
     answer = the_answer(text)
     for figure in (f"{data.chosen.score:.3f}", "709 J", "3.81 s", "proven optimal"):
@@ -63,7 +64,7 @@ def test_the_answer_comes_first_with_experts_on_their_devices(data: ReportData, 
 
 
 def test_the_answer_says_what_the_budget_costs_and_what_the_gate_is_worth(
-    data: ReportData, tmp_path: Path
+    data: Results, tmp_path: Path
 ) -> None:
     answer = the_answer(page(data, tmp_path)[0])
     rows = dict(re.findall(r'<tr><th scope="row">(.*?)(?:<br>.*?)?</th>(.*?)</tr>', answer))
@@ -74,15 +75,15 @@ def test_the_answer_says_what_the_budget_costs_and_what_the_gate_is_worth(
     assert f"against no budget</span><b>−{-loss:.3f}</b>" in answer
 
 
-def test_shares_of_the_answer_are_of_all_queries(data: ReportData, tmp_path: Path) -> None:
+def test_shares_of_the_answer_are_of_all_queries(data: Results, tmp_path: Path) -> None:
     answer = the_answer(page(data, tmp_path)[0])
     shares = [int(share) for share in re.findall(r">(\d+) % of queries", answer)]
     assert len(shares) == len(data.chosen.experts)
     assert abs(sum(shares) - 100) <= len(shares) / 2
 
 
-def test_claims_follow_what_was_measured(data: ReportData) -> None:
-    def claim(about: str, of: ReportData) -> str:
+def test_claims_follow_what_was_measured(data: Results) -> None:
+    def claim(about: str, of: Results) -> str:
         return next((c.text for c in claims(of) if c.about == about), "")
 
     assert data.certificate is not None
@@ -93,7 +94,7 @@ def test_claims_follow_what_was_measured(data: ReportData) -> None:
     assert "own is not among them" in claim("Trained once", data)
     assert "Not measured" in claim("Trained once", replace(data, certificate=None))
 
-    def planned(**figures: object) -> ReportData:
+    def planned(**figures: object) -> Results:
         return replace(data, chosen=replace(data.chosen, **figures))
 
     assert "Proven" in claim("The choice", planned(status="optimal"))
@@ -107,7 +108,7 @@ def test_claims_follow_what_was_measured(data: ReportData) -> None:
     assert not claim("The gate", replace(data, contrasts=()))
 
 
-def test_every_expert_of_the_pool_is_shown_by_category(data: ReportData, tmp_path: Path) -> None:
+def test_every_expert_of_the_pool_is_shown_by_category(data: Results, tmp_path: Path) -> None:
     (heat,) = page(data, tmp_path)[1]["experts"]["data"]
     assert [row.removeprefix("● ") for row in heat["y"]] == list(data.expert_scores)
     assert {row for row in heat["y"] if row.startswith("● ")} == {f"● {e}" for e in data.chosen.experts}
@@ -118,7 +119,7 @@ def test_every_expert_of_the_pool_is_shown_by_category(data: ReportData, tmp_pat
         assert max(column) == 0
 
 
-def test_what_each_part_adds_stands_beside_what_it_takes(data: ReportData, tmp_path: Path) -> None:
+def test_what_each_part_adds_stands_beside_what_it_takes(data: Results, tmp_path: Path) -> None:
     text, _ = page(data, tmp_path)
     table, _, left_out = text[text.index('id="parts"') : text.index('id="plot-experts"')].partition(
         "What is left out"
@@ -152,7 +153,7 @@ def test_what_each_part_adds_stands_beside_what_it_takes(data: ReportData, tmp_p
     assert 'href="#parts"' not in text
 
 
-def test_an_expert_kept_out_of_a_category_says_by_what(data: ReportData, tmp_path: Path) -> None:
+def test_an_expert_kept_out_of_a_category_says_by_what(data: Results, tmp_path: Path) -> None:
     (heat,) = page(data, tmp_path)[1]["routing"]["data"]
     row, column = heat["y"].index(data.chosen.experts[0]), heat["x"].index("puzzles")
     assert heat["text"][row][column] == "✕ 36 s"
@@ -161,7 +162,7 @@ def test_an_expert_kept_out_of_a_category_says_by_what(data: ReportData, tmp_pat
     assert sum("✕" in cell for line in heat["text"] for cell in line) == 1
 
 
-def test_every_figure_stands_with_its_caption(data: ReportData, tmp_path: Path) -> None:
+def test_every_figure_stands_with_its_caption(data: Results, tmp_path: Path) -> None:
     text, specs = page(data, tmp_path)
     made = panels(data)
     assert set(specs) == set(made) == {
@@ -174,7 +175,7 @@ def test_every_figure_stands_with_its_caption(data: ReportData, tmp_path: Path) 
         assert f'id="plot-{panel.key}"' in text
 
 
-def test_the_frontier_shows_every_router_for_every_latency(data: ReportData, tmp_path: Path) -> None:
+def test_the_frontier_shows_every_router_for_every_latency(data: Results, tmp_path: Path) -> None:
     spec = page(data, tmp_path)[1]["frontier"]
     (slider,) = spec["layout"]["sliders"]
     assert len(slider["steps"]) == 12
@@ -190,14 +191,14 @@ def test_the_frontier_shows_every_router_for_every_latency(data: ReportData, tmp
         )
 
 
-def test_a_router_has_one_colour_everywhere(data: ReportData, tmp_path: Path) -> None:
+def test_a_router_has_one_colour_everywhere(data: Results, tmp_path: Path) -> None:
     _, specs = page(data, tmp_path)
     traces = [t for spec in specs.values() for t in spec["data"] if t.get("name") in {"MoE²", "lookup"}]
     colours = {(t["name"], (t.get("line") or t["marker"])["color"]) for t in traces}
     assert len(colours) == 2
 
 
-def test_infeasible_cells_are_marked_as_such(data: ReportData, tmp_path: Path) -> None:
+def test_infeasible_cells_are_marked_as_such(data: Results, tmp_path: Path) -> None:
     spec = page(data, tmp_path)[1]["map"]
     marks = next(t for t in spec["data"] if t.get("name") == "infeasible")
     infeasible = sum(not row.feasible for row in data.grid)
@@ -208,7 +209,7 @@ def test_infeasible_cells_are_marked_as_such(data: ReportData, tmp_path: Path) -
 
 
 def test_an_infeasible_budget_recommends_nothing_and_names_the_nearest(
-    data: ReportData, infeasible: FrontierRow, tmp_path: Path
+    data: Results, infeasible: FrontierRow, tmp_path: Path
 ) -> None:
     text, specs = page(replace(data, chosen=infeasible, contrasts=(), steps=()), tmp_path)
     answer = the_answer(text)
@@ -227,7 +228,7 @@ def test_an_infeasible_budget_recommends_nothing_and_names_the_nearest(
     }
 
 
-def test_without_a_grid_the_named_budgets_stand_in(data: ReportData, tmp_path: Path) -> None:
+def test_without_a_grid_the_named_budgets_stand_in(data: Results, tmp_path: Path) -> None:
     text, specs = page(replace(data, grid=()), tmp_path)
     assert "map" not in specs
     assert "no map of budgets" in text
@@ -235,7 +236,7 @@ def test_without_a_grid_the_named_budgets_stand_in(data: ReportData, tmp_path: P
     assert ours["x"] == [row.score for row in (data.chosen, *data.presets)]
 
 
-def test_no_family_oracle_no_claim_about_it(data: ReportData, tmp_path: Path) -> None:
+def test_no_family_oracle_no_claim_about_it(data: Results, tmp_path: Path) -> None:
     def without(row: FrontierRow) -> FrontierRow:
         return replace(row, family_oracle_score=math.nan)
 
@@ -248,7 +249,7 @@ def test_no_family_oracle_no_claim_about_it(data: ReportData, tmp_path: Path) ->
     assert not re.search(r"\bnan\b", text)
 
 
-def test_limits_that_differ_between_categories_are_named_so(data: ReportData, tmp_path: Path) -> None:
+def test_limits_that_differ_between_categories_are_named_so(data: Results, tmp_path: Path) -> None:
     own = replace(data.chosen, energy_budget_j=math.nan, latency_budget_s=math.nan)
     text, _ = page(replace(data, chosen=own), tmp_path)
     assert "energy (assistant ≤ 900 J, tutor ≤ 900 J, coder ≤ 900 J, puzzles ≤ 900 J), latency (" in text
@@ -256,14 +257,14 @@ def test_limits_that_differ_between_categories_are_named_so(data: ReportData, tm
     assert budget_text(replace(own, categories=())).startswith("energy per category, latency per category")
 
 
-def test_no_limit_reads_as_none(data: ReportData, tmp_path: Path) -> None:
+def test_no_limit_reads_as_none(data: Results, tmp_path: Path) -> None:
     text, _ = page(replace(data, chosen=data.presets[3]), tmp_path)
     assert "energy none, latency none" in text
     assert not re.search(r"\binf\b", text)
 
 
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "</script><script>alert(1)</script>"])
-def test_names_cannot_break_out(data: ReportData, tmp_path: Path, name: str) -> None:
+def test_names_cannot_break_out(data: Results, tmp_path: Path, name: str) -> None:
     def renamed(row: Any) -> Any:
         return replace(row, experts=tuple(name if e == "chatqa-8b" else e for e in row.experts))
 
@@ -293,7 +294,7 @@ def test_importing_the_room_loads_neither_plotly_nor_wandb() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_experts_that_no_shown_budget_deploys_are_named_in_one_line(data: ReportData, tmp_path: Path) -> None:
+def test_experts_that_no_shown_budget_deploys_are_named_in_one_line(data: Results, tmp_path: Path) -> None:
     few = replace(data, presets=(data.presets[0],) * 4, chosen=data.presets[0])
     text, _ = page(few, tmp_path)
     table = text[text.index('id="deployments"') : text.index('id="frontier"')]

@@ -7,16 +7,17 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from moe2_pl.report import FrontierRow, ReportData, StepRow, print_summary
+from moe2_pl.planning import FrontierRow, Results, StepRow
+from moe2_pl.report import print_summary
 
 
-def printed(data: ReportData, **console: object) -> str:
+def printed(data: Results, **console: object) -> str:
     out = io.StringIO()
     print_summary(data, Console(file=out, **console))  # type: ignore[arg-type]
     return out.getvalue()
 
 
-def test_every_router_stands_with_its_figures_and_experts(data: ReportData) -> None:
+def test_every_router_stands_with_its_figures_and_experts(data: Results) -> None:
     text = printed(data)
     for row in data.summary:
         line = next(line for line in text.splitlines() if line.strip().startswith(row.name))
@@ -27,17 +28,17 @@ def test_every_router_stands_with_its_figures_and_experts(data: ReportData) -> N
 
 
 @pytest.mark.parametrize("width", [80, 100, 240])
-def test_it_fits_a_hundred_columns(data: ReportData, width: int) -> None:
+def test_it_fits_a_hundred_columns(data: Results, width: int) -> None:
     lines = printed(data, width=width, force_terminal=True, no_color=True, color_system=None).splitlines()
     assert max(map(len, lines)) <= min(width, 100)
 
 
-def test_without_a_terminal_there_is_no_colour(data: ReportData) -> None:
+def test_without_a_terminal_there_is_no_colour(data: Results) -> None:
     assert "\x1b" not in printed(data)
     assert "\x1b[" in printed(data, force_terminal=True, color_system="standard")
 
 
-def test_overload_is_flagged_in_characters(data: ReportData) -> None:
+def test_overload_is_flagged_in_characters(data: Results) -> None:
     assert "1.02 !" in printed(data)
     loaded = [row.name for row in data.summary if row.utilisation >= 1]
     assert 0 < len(loaded) < len(data.summary)
@@ -46,25 +47,25 @@ def test_overload_is_flagged_in_characters(data: ReportData) -> None:
     assert "!" not in printed(calm)
 
 
-def test_an_infeasible_budget_is_said_to_be(data: ReportData, infeasible: FrontierRow) -> None:
+def test_an_infeasible_budget_is_said_to_be(data: Results, infeasible: FrontierRow) -> None:
     text = printed(replace(data, chosen=infeasible))
     assert "infeasible, no subset meets it" in text
 
 
-def test_names_are_not_read_as_markup(data: ReportData) -> None:
+def test_names_are_not_read_as_markup(data: Results) -> None:
     row = replace(data.summary[0], name="[bold]x[/]", experts=("[red]y",))
     text = printed(replace(data, summary=(row,)))
     assert "[bold]x[/]" in text
     assert "[red]y" in text
 
 
-def test_what_the_budget_costs_is_said(data: ReportData) -> None:
+def test_what_the_budget_costs_is_said(data: Results) -> None:
     loss = data.contrasts[0].difference
     assert f"Against no budget −{-loss:.3f} (" in " ".join(printed(data).split())
     assert "Against no budget" not in printed(replace(data, contrasts=()))
 
 
-def test_the_running_costs_and_the_next_steps_are_said(data: ReportData) -> None:
+def test_the_running_costs_and_the_next_steps_are_said(data: Results) -> None:
     text = " ".join(printed(data).split())
     watts = data.chosen.energy_j * 0.07
     assert f"At 0.07 queries/s that is {watts:.3g} W: {watts * 0.024:.3g} kWh" in text
@@ -86,7 +87,7 @@ def test_the_running_costs_and_the_next_steps_are_said(data: ReportData) -> None
     assert f"without {data.chosen.experts[0]}." in text
 
 
-def test_a_limit_that_does_not_bind_is_named(data: ReportData) -> None:
+def test_a_limit_that_does_not_bind_is_named(data: Results) -> None:
     def said(*, unit: str = "score", **limits: float) -> str:
         parts = tuple(replace(part, **limits) for part in data.chosen.categories)
         chosen = replace(data.chosen, categories=parts)
@@ -98,7 +99,7 @@ def test_a_limit_that_does_not_bind_is_named(data: ReportData) -> None:
     assert "A higher" not in said(unit="nats")  # steps of a mixture are not looked for
 
 
-def test_what_can_be_left_out_is_said(data: ReportData) -> None:
+def test_what_can_be_left_out_is_said(data: Results) -> None:
     lean = next(row for row in data.contrasts if row.against == "leaner")
     text = " ".join(printed(data).split())
     assert f"A leaner deployment does without {data.chosen.experts[0]}: 601 J a query" in text
@@ -109,7 +110,7 @@ def test_what_can_be_left_out_is_said(data: ReportData) -> None:
     assert "leaner" not in printed(replace(data, contrasts=()))
 
 
-def test_what_load_does_is_said(data: ReportData) -> None:
+def test_what_load_does_is_said(data: Results) -> None:
     text = " ".join(printed(data).split())
     busiest = max(data.chosen.utilisation.values())
     assert f"It breaks at {0.07 / busiest:.3g} queries/s" in text
@@ -121,7 +122,7 @@ def test_what_load_does_is_said(data: ReportData) -> None:
     assert "breaks" not in printed(replace(data, load=()))
 
 
-def test_how_far_the_latency_may_be_off_is_said_where_it_is_known(data: ReportData) -> None:
+def test_how_far_the_latency_may_be_off_is_said_where_it_is_known(data: Results) -> None:
     assert "As published speeds vary" not in printed(data)
     known = replace(data, chosen=replace(data.chosen, latency_range_s=(3.21, 6.54)))
     assert "As published speeds vary, the mean latency is 3.21 to 6.54 s." in " ".join(printed(known).split())

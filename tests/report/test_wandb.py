@@ -13,15 +13,9 @@ from hydra import compose, initialize_config_dir
 from tests.wandb_files import OfflineRun, finished_run
 
 from moe2_pl.cli._schema import register_schema
+from moe2_pl.planning import FrontierRow, Results
 from moe2_pl.pool import ExpertPool
-from moe2_pl.report import (
-    FrontierRow,
-    ReportData,
-    finish_wandb,
-    log_to_wandb,
-    write_baselines,
-    write_frontier,
-)
+from moe2_pl.report import finish_wandb, log_to_wandb, write_baselines, write_frontier
 
 CONF = Path(__file__).parents[2] / "conf"
 ADDRESS = "3f2a9c" + 58 * "0"
@@ -36,7 +30,7 @@ def logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Logged:
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "staging"))
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
 
-    def log(data: ReportData, **options: Any) -> OfflineRun:
+    def log(data: Results, **options: Any) -> OfflineRun:
         import wandb
 
         folder = tmp_path / f"run{len(list(tmp_path.glob('run*')))}"
@@ -61,7 +55,7 @@ def pool() -> dict[str, Any]:
 
 
 @pytest.fixture
-def folder(data: ReportData, tmp_path: Path) -> Path:
+def folder(data: Results, tmp_path: Path) -> Path:
     """A run folder with a gate, without a certificate."""
     write_frontier((data.chosen, *data.grid), tmp_path / "frontier.csv")
     write_baselines(data.baselines, tmp_path / "baselines.csv")
@@ -70,7 +64,7 @@ def folder(data: ReportData, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_summary_holds_the_figures_that_runs_are_compared_by(logged: Logged, data: ReportData) -> None:
+def test_the_summary_holds_the_figures_that_runs_are_compared_by(logged: Logged, data: Results) -> None:
     run = logged(data)
     assert run.summary["chosen/score"] == pytest.approx(data.chosen.score)
     assert run.summary["chosen/energy_budget_j"] == data.chosen.energy_budget_j
@@ -89,7 +83,7 @@ def test_the_summary_holds_the_figures_that_runs_are_compared_by(logged: Logged,
     assert run.exit_code == 0
 
 
-def test_what_does_not_exist_is_left_out(logged: Logged, data: ReportData) -> None:
+def test_what_does_not_exist_is_left_out(logged: Logged, data: Results) -> None:
     run = logged(replace(data, certificate=None, calibration={}))
     assert "unlimited/energy_budget_j" not in run.summary
     assert not [key for key in run.summary if key.startswith(("certificate/", "calibration/"))]
@@ -97,7 +91,7 @@ def test_what_does_not_exist_is_left_out(logged: Logged, data: ReportData) -> No
 
 
 def test_a_chosen_preset_is_told_under_both_names_and_stands_in_the_frontier_once(
-    logged: Logged, data: ReportData
+    logged: Logged, data: Results
 ) -> None:
     run = logged(replace(data, chosen=data.presets[1]))
     assert run.summary["chosen/score"] == run.summary["medium/score"]
@@ -106,7 +100,7 @@ def test_a_chosen_preset_is_told_under_both_names_and_stands_in_the_frontier_onc
 
 
 def test_an_infeasible_budget_is_logged_as_such(
-    logged: Logged, data: ReportData, infeasible: FrontierRow
+    logged: Logged, data: Results, infeasible: FrontierRow
 ) -> None:
     run = logged(replace(data, chosen=infeasible, grid=()))
     assert run.summary["chosen/status"] == "infeasible"
@@ -115,7 +109,7 @@ def test_an_infeasible_budget_is_logged_as_such(
 
 
 def test_the_frontier_is_a_curve_of_its_own_axis_at_the_nearest_latency(
-    logged: Logged, data: ReportData
+    logged: Logged, data: Results
 ) -> None:
     run = logged(data)
     (latency,) = set(run.column("frontier/latency_budget_s"))
@@ -127,12 +121,12 @@ def test_the_frontier_is_a_curve_of_its_own_axis_at_the_nearest_latency(
     assert len(cells) > 6
 
 
-def test_without_a_latency_limit_the_curve_is_the_loosest(logged: Logged, data: ReportData) -> None:
+def test_without_a_latency_limit_the_curve_is_the_loosest(logged: Logged, data: Results) -> None:
     run = logged(replace(data, chosen=data.presets[3]))
     assert set(run.column("frontier/latency_budget_s")) == {max(row.latency_budget_s for row in data.grid)}
 
 
-def test_tables_hold_every_row_in_cells_that_a_browser_can_read(logged: Logged, data: ReportData) -> None:
+def test_tables_hold_every_row_in_cells_that_a_browser_can_read(logged: Logged, data: Results) -> None:
     run = logged(data)
     frontier = run.table("frontier")
     assert len(frontier) == 1 + len(data.presets) + len(data.grid)
@@ -149,7 +143,7 @@ def test_tables_hold_every_row_in_cells_that_a_browser_can_read(logged: Logged, 
     assert len(run.table("baselines")) == len(data.baselines)
 
 
-def test_charts_are_the_reports_and_the_flow_of_queries(logged: Logged, data: ReportData) -> None:
+def test_charts_are_the_reports_and_the_flow_of_queries(logged: Logged, data: Results) -> None:
     run = logged(data)
     charts = {key.removeprefix("figures/") for key in run.summary if key.startswith("figures/")}
     assert charts == {
@@ -170,7 +164,7 @@ def test_charts_are_the_reports_and_the_flow_of_queries(logged: Logged, data: Re
 
 
 def test_artifacts_lead_from_pool_to_gate_to_frontier(
-    logged: Logged, data: ReportData, folder: Path, pool: dict[str, Any]
+    logged: Logged, data: Results, folder: Path, pool: dict[str, Any]
 ) -> None:
     checkpoint = folder / "gate.ckpt"
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
@@ -217,7 +211,7 @@ def test_artifacts_lead_from_pool_to_gate_to_frontier(
 
 
 def test_a_gate_of_another_run_is_an_input_of_the_same_content(
-    logged: Logged, data: ReportData, folder: Path
+    logged: Logged, data: Results, folder: Path
 ) -> None:
     options = {"checkpoint": folder / "gate.ckpt", "gate_address": ADDRESS}
     trained, reusing = (logged(data, gate_reused=reused, **options) for reused in (False, True))
@@ -233,7 +227,7 @@ def test_a_gate_of_another_run_is_an_input_of_the_same_content(
 
 
 def test_files_are_found_from_any_folder(
-    logged: Logged, data: ReportData, folder: Path, monkeypatch: pytest.MonkeyPatch
+    logged: Logged, data: Results, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
     run = logged(data, checkpoint="gate.ckpt", folder=".")
@@ -241,17 +235,17 @@ def test_files_are_found_from_any_folder(
     assert run.artifacts["frontier-jetson_mix"].files["frontier.csv"] == folder / "frontier.csv"
 
 
-def test_the_configuration_says_where_the_figures_come_from(logged: Logged, data: ReportData) -> None:
+def test_the_configuration_says_where_the_figures_come_from(logged: Logged, data: Results) -> None:
     run = logged(data)
     assert run.config["provenance"] == dict(data.provenance)
 
 
-def test_a_pools_name_may_hold_any_sign(logged: Logged, data: ReportData, folder: Path) -> None:
+def test_a_pools_name_may_hold_any_sign(logged: Logged, data: Results, folder: Path) -> None:
     run = logged(replace(data, pool="my pool/é"), folder=folder)
     assert [name for name in run.artifacts if name.startswith("frontier")] == ["frontier-my-pool-"]
 
 
-def test_a_switched_off_wandb_is_told_nothing(data: ReportData, folder: Path, pool: dict[str, Any]) -> None:
+def test_a_switched_off_wandb_is_told_nothing(data: Results, folder: Path, pool: dict[str, Any]) -> None:
     import wandb
 
     run = wandb.init(project="report", mode="disabled", dir=folder)

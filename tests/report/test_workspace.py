@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from tests.wandb_files import OfflineRun, finished_run
 
-from moe2_pl.report import ReportData, log_to_wandb, wandb_axes
+from moe2_pl.planning import Results
+from moe2_pl.report import log_to_wandb, wandb_axes
 
 TRAINING = {"epoch": 0, "train/loss": 1.0, "val/loss": 1.0, "val/score": 0.5, "val/fitted_share": 0.5}
 
 
 @pytest.fixture
-def run(data: ReportData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OfflineRun:
+def run(data: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OfflineRun:
     """A real run as training and evaluation log it."""
     import wandb
 

@@ -29,11 +29,13 @@ def evaluate(config: DictConfig) -> None:
             "it in its run folder"
         )
 
+    from moe2_pl.cli._console import watched
+    from moe2_pl.cli._inputs import configured_inputs
     from moe2_pl.cli._multirun import in_multirun, write_job
     from moe2_pl.cli._outputs import job_figures, write_results
-    from moe2_pl.cli.evaluation import certificate_options, prepare, report_data
     from moe2_pl.gate import checkpoint_file, load_gate
     from moe2_pl.outputs import ExpertOutputsDataModule
+    from moe2_pl.planning import certificate_options, results_of
     from moe2_pl.pool import ExpertPool
 
     settings: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -43,11 +45,11 @@ def evaluate(config: DictConfig) -> None:
     loaded = load_gate(checkpoint)
     # The split must be the one that the gate was trained with, or held-out queries would be training ones.
     data = ExpertOutputsDataModule(**{**loaded.data, "categories": loaded.gate.spec.categories})
-    setting = prepare(settings, pool, data)
+    inputs = configured_inputs(settings, pool, data)
     provenance = {"checkpoint": checkpoint, "command": f"python {shlex.join(sys.argv)}"}
     options = certificate and certificate.beside(checkpoint, common=in_multirun())
-    result = report_data(
-        setting, loaded.gate, settings["solver"], provenance, log.info, options, loaded.unfinished
+    result = results_of(
+        inputs, loaded.gate, settings["solver"], provenance, log.info, options, loaded.unfinished, watched
     )
     folder = Path(settings["paths"]["output_dir"])
     write_results(result, folder, brief=in_multirun())

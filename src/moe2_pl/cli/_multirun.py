@@ -8,7 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from moe2_pl.report import replacing
+from moe2_pl.files import replacing
 
 __all__ = [
     "ERROR",

@@ -5,10 +5,9 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moe2_pl.cli._interrupts import not_lost
 from moe2_pl.cli._run_log import show
+from moe2_pl.planning import Results, not_lost
 from moe2_pl.report import (
-    ReportData,
     print_summary,
     write_baselines,
     write_certificate,
@@ -26,7 +25,7 @@ __all__ = ["job_figures", "write_results"]
 log = logging.getLogger(__name__)
 
 
-def write_results(data: ReportData, folder: Path, *, brief: bool = False) -> None:
+def write_results(data: Results, folder: Path, *, brief: bool = False) -> None:
     """Write the CSV files and report.html, and print the closing table; of one job among many one line, ``brief``.
 
     Raises:
@@ -45,7 +44,7 @@ def write_results(data: ReportData, folder: Path, *, brief: bool = False) -> Non
         raise KeyboardInterrupt
 
 
-def _written(data: ReportData, folder: Path) -> Path:
+def _written(data: Results, folder: Path) -> Path:
     rows = [data.chosen, *(r for r in data.presets if r is not data.chosen), *data.grid]
     write_frontier(rows, folder / "frontier.csv")
     write_frontier_by_category(rows, folder / "frontier_by_category.csv")
@@ -56,7 +55,7 @@ def _written(data: ReportData, folder: Path) -> Path:
     return write_report(data, folder / "report.html")
 
 
-def job_figures(data: ReportData, source: "ExpertOutputsDataModule") -> dict[str, float | str]:
+def job_figures(data: Results, source: "ExpertOutputsDataModule") -> dict[str, float | str]:
     """What the jobs of a sweep are compared by, beside the rows of their budgets.
 
     Args:

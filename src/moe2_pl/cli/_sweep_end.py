@@ -19,7 +19,8 @@ from moe2_pl.cli._multirun import ERROR, JOB
 from moe2_pl.cli._sweep_asked import asked_jobs, is_search, never_began
 from moe2_pl.cli._sweep_wandb import sync_command
 from moe2_pl.errors import MoE2Error
-from moe2_pl.report import Comparison, JobRow, replacing
+from moe2_pl.files import replacing
+from moe2_pl.report import Comparison, JobRow
 
 __all__ = ["SweepSummary", "merge_jobs", "read_comparison"]
 

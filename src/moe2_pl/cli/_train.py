@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from moe2_pl.cli._console import somebody_watches
+from moe2_pl.cli._console import somebody_watches, watched
 from moe2_pl.cli._run_log import show
 from moe2_pl.errors import ConfigError, UnknownNameError
 
@@ -53,12 +53,13 @@ def train(config: DictConfig) -> float | None:
 
     from moe2_pl.cli._data import configured_plan, data_module
     from moe2_pl.cli._gate_store import gate_address, gate_store
+    from moe2_pl.cli._inputs import configured_inputs
     from moe2_pl.cli._multirun import in_multirun, write_job
     from moe2_pl.cli._outputs import job_figures, write_results
     from moe2_pl.cli._sweep_wandb import kept_in_sweep
-    from moe2_pl.cli.evaluation import certificate_options, prepare, report_data
     from moe2_pl.gate import checkpoint_file, load_gate
     from moe2_pl.outputs import plan_status
+    from moe2_pl.planning import certificate_options, results_of
     from moe2_pl.pool import ExpertPool
     from moe2_pl.report import finish_wandb, log_to_wandb, print_status
 
@@ -80,7 +81,7 @@ def train(config: DictConfig) -> float | None:
     data.prepare_data()
     if not {*config.stages} - {"status", "precompute"}:
         return None
-    setting = prepare(settings, pool, data)
+    inputs = configured_inputs(settings, pool, data)
     log.debug("%s", _sizes(pool, data))
     loggers: list[Any] = []
     checkpoint, address, reused = config.checkpoint, "", False
@@ -114,7 +115,7 @@ def train(config: DictConfig) -> float | None:
         "command": f"python {shlex.join(sys.argv)}",
     }
     options = certificate and certificate.beside(checkpoint, common=in_multirun())
-    result = report_data(setting, gate, settings["solver"], provenance, log.info, options, unfinished)
+    result = results_of(inputs, gate, settings["solver"], provenance, log.info, options, unfinished, watched)
     write_results(result, folder, brief=in_multirun())
     if in_multirun():
         seconds = time.perf_counter() - began

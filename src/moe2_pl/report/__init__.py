@@ -1,6 +1,6 @@
 """What a person looks at after a run: the HTML report, the CSV files, the closing table, and W&B.
 
-Every function takes the plain values of :class:`ReportData`, or of :class:`Comparison` for the jobs of a sweep, and
+Every function takes the plain values of :class:`Results`, or of :class:`Comparison` for the jobs of a sweep, and
 computes nothing about deployments itself.
 Importing this room is cheap: Plotly, Rich and W&B are loaded when a function that needs them is first used.
 """
@@ -9,17 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from moe2_pl.report._comparison._data import Comparison, JobRow
-from moe2_pl.report._data import (
-    BaselineRow,
-    CategoryRow,
-    ContrastRow,
-    FrontierRow,
-    LoadRow,
-    PartRow,
-    ReportData,
-    StepRow,
-    SummaryRow,
-)
 
 if TYPE_CHECKING:
     from moe2_pl.report._comparison._html import write_comparison
@@ -32,24 +21,14 @@ if TYPE_CHECKING:
         write_frontier_by_category,
         write_parts,
     )
-    from moe2_pl.report._files import replacing
     from moe2_pl.report._precompute import print_fills, print_status
     from moe2_pl.report._run_report._html import write_report
     from moe2_pl.report._terminal import print_summary
     from moe2_pl.report._wandb._log import finish_wandb, log_to_wandb, wandb_axes
 
 __all__ = [
-    "BaselineRow",
-    "CategoryRow",
     "Comparison",
-    "ContrastRow",
-    "FrontierRow",
     "JobRow",
-    "LoadRow",
-    "PartRow",
-    "ReportData",
-    "StepRow",
-    "SummaryRow",
     "finish_wandb",
     "log_to_wandb",
     "print_comparison",
@@ -57,7 +36,6 @@ __all__ = [
     "print_status",
     "print_summary",
     "read_frontier",
-    "replacing",
     "wandb_axes",
     "write_baselines",
     "write_certificate",
@@ -76,7 +54,6 @@ _HOME = {
     "print_status": "_precompute",
     "print_summary": "_terminal",
     "read_frontier": "_csv",
-    "replacing": "_files",
     "wandb_axes": "_wandb._log",
     "write_baselines": "_csv",
     "write_certificate": "_csv",

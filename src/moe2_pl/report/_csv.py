@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from moe2_pl.report._data import BaselineRow, FrontierRow, PartRow
-from moe2_pl.report._files import replacing
+from moe2_pl.files import replacing
+from moe2_pl.planning import BaselineRow, FrontierRow, PartRow
 from moe2_pl.report._format import listing
 
 __all__ = [

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from moe2_pl.report._data import FrontierRow, LoadRow, ReportData, StepRow
+from moe2_pl.planning import FrontierRow, LoadRow, Results, StepRow
 
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
@@ -215,7 +215,7 @@ def status_text(row: FrontierRow) -> str:
             return row.status
 
 
-def running_text(data: ReportData) -> str:
+def running_text(data: Results) -> str:
     """What the chosen deployment draws, costs and emits at the run's rate and tariff."""
     power_w = data.chosen.energy_j * data.queries_per_s
     kwh = power_w * 24 / 1000
@@ -227,12 +227,12 @@ def running_text(data: ReportData) -> str:
     )
 
 
-def load_now(data: ReportData) -> LoadRow | None:
+def load_now(data: Results) -> LoadRow | None:
     """The chosen deployment at the run's own rate; None where that was not simulated."""
     return next((row for row in data.load if row.queries_per_s == data.queries_per_s), None)
 
 
-def load_text(data: ReportData) -> str:
+def load_text(data: Results) -> str:
     """What waiting does to the chosen deployment's answers, and at which rate it breaks; '' where not simulated."""
     row = data.chosen
     if not data.load or not row.feasible:
@@ -255,7 +255,7 @@ def load_text(data: ReportData) -> str:
     return text
 
 
-def leaner_text(data: ReportData) -> str:
+def leaner_text(data: Results) -> str:
     """What could be left out of the chosen deployment for little score; '' where nothing can."""
     row = data.beside("leaner")
     if row is None:
@@ -275,7 +275,7 @@ def leaner_text(data: ReportData) -> str:
     )
 
 
-def step_texts(data: ReportData) -> list[str]:
+def step_texts(data: Results) -> list[str]:
     """What a little more of each limit would buy, one sentence a limit that the chosen budget sets.
 
     Of utilities that are not monotone nothing is known, and nothing said.
@@ -291,7 +291,7 @@ def step_texts(data: ReportData) -> list[str]:
     return [found[key] for key in ("energy_j", "latency_s") if key in found]
 
 
-def _step_text(step: StepRow, data: ReportData) -> str:
+def _step_text(step: StepRow, data: Results) -> str:
     """What the next step of one limit would take and buy."""
     # Of the limit, not of what is used: the present subset may leave some of its own.
     what, unit = ("An energy limit", "J") if step.limit == "energy_j" else ("A latency limit", "s")

@@ -15,8 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
 
+from moe2_pl.files import replacing
 from moe2_pl.report import _format
-from moe2_pl.report._files import replacing
 from moe2_pl.report._panel import Panel
 
 __all__ = ["write_page"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._data import FrontierRow
+from moe2_pl.planning import FrontierRow
 from moe2_pl.report._format import MISSING, limit, quantity, rho, score, status_text
 
 __all__ = [

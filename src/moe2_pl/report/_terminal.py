@@ -5,8 +5,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from moe2_pl.planning import Results, SummaryRow
 from moe2_pl.report._console import sized
-from moe2_pl.report._data import ReportData, SummaryRow
 from moe2_pl.report._format import (
     budget_text,
     certificate_text,
@@ -26,7 +26,7 @@ from moe2_pl.report._format import (
 __all__ = ["print_summary"]
 
 
-def print_summary(data: ReportData, console: Console | None = None) -> None:
+def print_summary(data: Results, console: Console | None = None) -> None:
     """Prints the summary table and what the chosen budget comes to.
 
     Args:
@@ -51,7 +51,7 @@ def print_summary(data: ReportData, console: Console | None = None) -> None:
         out.print(Text(certificate_text(data.certificate)))
 
 
-def _table(data: ReportData) -> Table:
+def _table(data: Results) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=data.title, title_justify="left")
     table.add_column("router", overflow="fold", max_width=28)
     for heading in ("score", "energy", "latency", "ρ"):
@@ -69,13 +69,13 @@ def _table(data: ReportData) -> Table:
     return table
 
 
-def _experts(row: SummaryRow, data: ReportData) -> str:
+def _experts(row: SummaryRow, data: Results) -> str:
     if len(row.experts) > 1 and set(row.experts) == set(data.experts):
         return f"all {len(row.experts)}"
     return ", ".join(row.experts)
 
 
-def _chosen(data: ReportData) -> Text:
+def _chosen(data: Results) -> Text:
     row = data.chosen
     budget = f"Budget {row.budget} ({budget_text(row)})"
     if not row.feasible:

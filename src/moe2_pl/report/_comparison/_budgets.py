@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
+from moe2_pl.planning import FrontierRow
 from moe2_pl.report._comparison._data import Comparison, JobRow, Variant, mean
 from moe2_pl.report._comparison._experts import experts_panel
 from moe2_pl.report._comparison._panels import COLOURS, SYMBOLS, Section, bars, job_hover, quiet_line
-from moe2_pl.report._data import FrontierRow
 from moe2_pl.report._format import limit, score, signed
 from moe2_pl.report._panel import BEST_SINGLE, LOOKUP, MOE2, QUIET, Axis, Panel, Router, figure, plain
 

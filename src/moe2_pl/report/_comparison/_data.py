@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from moe2_pl.report._data import FrontierRow
+from moe2_pl.planning import FrontierRow
 
 __all__ = ["Comparison", "JobRow", "Variant", "is_budget", "mean", "number", "shown"]
 

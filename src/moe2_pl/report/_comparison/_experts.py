@@ -7,9 +7,9 @@ from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
+from moe2_pl.planning import FrontierRow
 from moe2_pl.report._comparison._data import Comparison, JobRow, is_budget
 from moe2_pl.report._comparison._panels import job_hover
-from moe2_pl.report._data import FrontierRow
 from moe2_pl.report._format import limit
 from moe2_pl.report._panel import MOE2, QUIET, Panel, figure, plain
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
+from moe2_pl.planning import FrontierRow
 from moe2_pl.report._comparison._data import Comparison
 from moe2_pl.report._comparison._panels import COLOURS, SYMBOLS, Section, axis, queries_caution
-from moe2_pl.report._data import FrontierRow
 from moe2_pl.report._panel import QUIET, Panel, figure, hover, plain
 
 __all__ = ["frontier_sections"]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from moe2_pl.report._data import ReportData
+from moe2_pl.planning import Results
 from moe2_pl.report._format import range_text, score, signed, signed_span
 
 __all__ = ["Claim", "claims"]
@@ -23,7 +23,7 @@ class Claim:
     anchor: str
 
 
-def claims(data: ReportData) -> list[Claim]:
+def claims(data: Results) -> list[Claim]:
     """What backs the chosen deployment; empty where it is infeasible."""
     if not data.chosen.feasible:
         return []
@@ -31,7 +31,7 @@ def claims(data: ReportData) -> list[Claim]:
     return [claim for claim in found if claim is not None]
 
 
-def _plan(data: ReportData) -> Claim:
+def _plan(data: Results) -> Claim:
     row = data.chosen
     planned = score(row.planned) if data.planned_unit == "score" else f"{row.planned:.3f} {data.planned_unit}"
     match row.status:
@@ -49,7 +49,7 @@ def _plan(data: ReportData) -> Claim:
     return Claim("The choice", text, "deployments")
 
 
-def _held_out(data: ReportData) -> Claim:
+def _held_out(data: Results) -> Claim:
     row = data.chosen
     queries = sum(part.queries for part in row.categories)
     text = f"The score is that of {queries:,} held-out queries, which neither training nor planning read."
@@ -64,7 +64,7 @@ def _held_out(data: ReportData) -> Claim:
     return Claim("The score", text, "calibration")
 
 
-def _worth(data: ReportData) -> Claim | None:
+def _worth(data: Results) -> Claim | None:
     """What the gate is worth against a table of means that needs no training."""
     row = data.beside("lookup")
     if row is None:
@@ -76,7 +76,7 @@ def _worth(data: ReportData) -> Claim | None:
     return Claim("The gate", text, "baselines")
 
 
-def _preservation(data: ReportData) -> Claim:
+def _preservation(data: Results) -> Claim:
     """The certificate on this deployment's own subset, or over those that it measured."""
     found = data.certificate
     if found is None or not found.rows:
@@ -100,7 +100,7 @@ def _preservation(data: ReportData) -> Claim:
     return Claim("Trained once", text, "certificate")
 
 
-def _costs(data: ReportData) -> Claim:
+def _costs(data: Results) -> Claim:
     labels = sorted({data.cost_labels.get(name, "unlabelled") for name in data.chosen.experts})
     text = f"Energy and latency are {' and '.join(labels)}."
     span = range_text(data.chosen.latency_range_s, "s")

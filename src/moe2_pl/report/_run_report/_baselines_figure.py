@@ -2,7 +2,7 @@
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._data import BaselineRow, ReportData
+from moe2_pl.planning import BaselineRow, Results
 from moe2_pl.report._format import quantity, score, signed
 from moe2_pl.report._panel import BEST_SINGLE, LOOKUP, MOE2, QUIET, Panel, Router, figure, plain
 
@@ -24,7 +24,7 @@ _ROUTERS = {
 }
 
 
-def baselines_panel(data: ReportData) -> Panel:
+def baselines_panel(data: Results) -> Panel:
     """Each baseline's held-out score against its mean energy, and against its mean latency."""
     title = "Baselines: score against energy and latency"
     rows = data.baselines

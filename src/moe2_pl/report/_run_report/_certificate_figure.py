@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._data import ReportData
+from moe2_pl.planning import Results
 from moe2_pl.report._format import certificate_text, listing, signed
 from moe2_pl.report._panel import MOE2, QUIET, Panel, Router, figure, plain
 
@@ -17,7 +17,7 @@ _BEST = Router("best gate of any objective", MOE2.colour, "circle")
 _SAME = Router("gate of the same recipe", QUIET, "diamond-open")
 
 
-def certificate_panel(data: ReportData) -> Panel:
+def certificate_panel(data: Results) -> Panel:
     """Regret of the reused gate on each measured subset, with its interval."""
     title = "Preservation: what not retraining costs"
     found = data.certificate

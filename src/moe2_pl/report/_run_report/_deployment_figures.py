@@ -4,7 +4,7 @@ from statistics import fmean
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._data import FrontierRow, ReportData
+from moe2_pl.planning import FrontierRow, Results
 from moe2_pl.report._format import interval, load_text, rho, signed
 from moe2_pl.report._panel import (
     INFEASIBLE,
@@ -27,7 +27,7 @@ _REALISED = Router("realised", MOE2.colour, "circle")
 _SYMBOLS = ("triangle-left-open", "square-open", "triangle-right-open", "circle-open", "diamond-open")
 
 
-def category_panel(data: ReportData) -> Panel:
+def category_panel(data: Results) -> Panel:
     """Score of each category under the chosen budget, beside the lookup on the same subset."""
     title = "Score by category"
     parts = data.chosen.categories
@@ -44,7 +44,7 @@ def category_panel(data: ReportData) -> Panel:
     return Panel("categories", title, caption, dumbbell(names, ends, "held-out score"))
 
 
-def utilisation_panel(data: ReportData) -> Panel:
+def utilisation_panel(data: Results) -> Panel:
     """ρ of every device, for the chosen budget and the presets."""
     title = "Utilisation ρ of each device"
     rows = [row for row in data.presets if row.feasible]
@@ -62,7 +62,7 @@ def utilisation_panel(data: ReportData) -> Panel:
     return Panel("utilisation", title, caption, _utilisation(data, rows))
 
 
-def load_panel(data: ReportData) -> Panel:
+def load_panel(data: Results) -> Panel:
     """Latency of the chosen deployment against the arrival rate."""
     title = "Latency under load"
     if not data.load or not data.chosen.feasible:
@@ -100,7 +100,7 @@ def load_panel(data: ReportData) -> Panel:
     return Panel("load", title, caption, fig)
 
 
-def _utilisation(data: ReportData, presets: list[FrontierRow]) -> go.Figure:
+def _utilisation(data: Results, presets: list[FrontierRow]) -> go.Figure:
     devices = list(data.devices)
     marks = [
         _rho_marks(row, row.budget, {"symbol": symbol, "size": 10, "color": QUIET, "line": {"width": 2}})
@@ -141,7 +141,7 @@ def _rho_marks(row: FrontierRow, name: str, marker: dict[str, object]) -> go.Sca
     )
 
 
-def calibration_panel(data: ReportData) -> Panel:
+def calibration_panel(data: Results) -> Panel:
     """What the gate predicts for each expert, against what held-out queries show."""
     title = "Calibration: can the plan be believed?"
     if not data.calibration:

@@ -6,14 +6,14 @@ from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._data import CategoryRow, ReportData
+from moe2_pl.planning import CategoryRow, Results
 from moe2_pl.report._format import limit, quantity, score
 from moe2_pl.report._panel import BLUES, INFEASIBLE, INK, Panel, figure, plain
 
 __all__ = ["experts_panel", "routing_panel"]
 
 
-def experts_panel(data: ReportData) -> Panel:
+def experts_panel(data: Results) -> Panel:
     """Mean held-out score of every expert of the pool alone, by category."""
     led: dict[str, list[str]] = {}
     for category in _categories(data):
@@ -29,11 +29,11 @@ def experts_panel(data: ReportData) -> Panel:
     return Panel("experts", "Experts: what each is for", caption, _alone(data))
 
 
-def _categories(data: ReportData) -> list[str]:
+def _categories(data: Results) -> list[str]:
     return list(next(iter(data.expert_scores.values())))
 
 
-def _alone(data: ReportData) -> go.Figure:
+def _alone(data: Results) -> go.Figure:
     categories = _categories(data)
     deployed = {*data.chosen.experts, *(data.experts[name]["model_id"] for name in data.chosen.experts)}
     best = {c: max(scores[c] for scores in data.expert_scores.values()) for c in categories}
@@ -53,7 +53,7 @@ def _alone(data: ReportData) -> go.Figure:
     )
 
 
-def routing_panel(data: ReportData) -> Panel:
+def routing_panel(data: Results) -> Panel:
     """Share of each category's queries that each expert of the chosen subset answers."""
     title = "Routing: who answers"
     parts, experts = data.chosen.categories, data.chosen.experts

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._data import FrontierRow, ReportData
+from moe2_pl.planning import FrontierRow, Results
 from moe2_pl.report._format import budget_text, limit, score, signed
 from moe2_pl.report._panel import (
     BEST_SINGLE,
@@ -35,7 +35,7 @@ _SCORES: dict[Router, Callable[[FrontierRow], float]] = {
 }
 
 
-def frontier_panel(data: ReportData) -> Panel:
+def frontier_panel(data: Results) -> Panel:
     """Score against the energy budget, one latency budget at a time, the baselines beside MoE².
 
     Without a grid the named budgets stand in, one line each.
@@ -67,7 +67,7 @@ def _versus(rows: list[FrontierRow]) -> str:
     return f"{text}; against the family oracle {signed(fmean(known))}." if known else f"{text}."
 
 
-def _by_energy(data: ReportData) -> go.Figure:
+def _by_energy(data: Results) -> go.Figure:
     energy = Axis.of((row.energy_budget_j for row in data.grid), "J")
     latency = Axis.of((row.latency_budget_s for row in data.grid), "s")
     cell = {(row.energy_budget_j, row.latency_budget_s): row for row in data.grid}
@@ -180,7 +180,7 @@ def _by_budget(rows: list[FrontierRow]) -> go.Figure:
     )
 
 
-def map_panel(data: ReportData) -> Panel:
+def map_panel(data: Results) -> Panel:
     """Score over both limits; infeasible and overloaded cells are marked."""
     title = "Map: energy × latency"
     if not data.grid:
@@ -196,7 +196,7 @@ def map_panel(data: ReportData) -> Panel:
     return Panel("map", title, text, _map(data))
 
 
-def _map(data: ReportData) -> go.Figure:
+def _map(data: Results) -> go.Figure:
     energy = Axis.of((row.energy_budget_j for row in data.grid), "J")
     latency = Axis.of((row.latency_budget_s for row in data.grid), "s")
     cell = {(row.energy_budget_j, row.latency_budget_s): row for row in data.grid}

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from moe2_pl.planning import Results
 from moe2_pl.report import _format
-from moe2_pl.report._data import ReportData
 from moe2_pl.report._page import write_page
 from moe2_pl.report._panel import Panel
 from moe2_pl.report._run_report import _view
@@ -22,7 +22,7 @@ from moe2_pl.report._run_report._frontier_figures import frontier_panel, map_pan
 __all__ = ["panels", "write_report"]
 
 
-def write_report(data: ReportData, path: Path) -> Path:
+def write_report(data: Results, path: Path) -> Path:
     """Writes the report as one self-contained HTML file.
 
     Args:
@@ -56,7 +56,7 @@ def write_report(data: ReportData, path: Path) -> Path:
     )
 
 
-def panels(data: ReportData) -> dict[str, Panel]:
+def panels(data: Results) -> dict[str, Panel]:
     """Every figure of the report by its key, in the order of the page."""
     makers = (
         frontier_panel,

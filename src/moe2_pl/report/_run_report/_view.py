@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from moe2_pl.report._data import FrontierRow, ReportData
+from moe2_pl.planning import FrontierRow, Results
 from moe2_pl.report._format import budget_text, limit
 
 __all__ = ["Box", "boxes", "loaded", "nearest_feasible", "shown_budgets", "unlimited"]
@@ -32,7 +32,7 @@ class Box:
         return self.utilisation >= 1
 
 
-def boxes(data: ReportData) -> list[Box]:
+def boxes(data: Results) -> list[Box]:
     """The devices that the chosen deployment switches on, each with its experts."""
     row = data.chosen
     queries = sum(part.queries for part in row.categories)
@@ -55,12 +55,12 @@ def boxes(data: ReportData) -> list[Box]:
     return found
 
 
-def unlimited(data: ReportData) -> FrontierRow | None:
+def unlimited(data: Results) -> FrontierRow | None:
     """The row of no budget, where it is feasible."""
     return next((row for row in data.presets if row.budget == "unlimited" and row.feasible), None)
 
 
-def nearest_feasible(data: ReportData) -> str:
+def nearest_feasible(data: Results) -> str:
     """For an infeasible budget: the feasible budget of the run that asks for the smallest common factor.
 
     '' where none of the run's budgets is both looser and feasible.
@@ -82,14 +82,14 @@ def _factor(row: FrontierRow, wanted: FrontierRow) -> float:
     return worst if worst >= 1 else math.inf
 
 
-def shown_budgets(data: ReportData) -> list[tuple[str, FrontierRow]]:
+def shown_budgets(data: Results) -> list[tuple[str, FrontierRow]]:
     """The columns of the deployment table: the chosen budget first, then the presets that differ from it."""
     same = [row.budget for row in data.presets if _limits(row) == _limits(data.chosen)]
     heading = f"chosen ({same[0]})" if same else "chosen"
     return [(heading, data.chosen), *((row.budget, row) for row in data.presets if row.budget not in same)]
 
 
-def loaded(data: ReportData) -> dict[str, list[str]]:
+def loaded(data: Results) -> dict[str, list[str]]:
     """Device → its experts that some budget of the deployment table loads; devices that none uses are left out."""
     used = {name for _, row in shown_budgets(data) for name in row.experts}
     found: dict[str, list[str]] = {device: [] for device in data.devices}

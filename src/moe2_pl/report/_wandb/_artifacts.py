@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from moe2_pl.planning import Results
 from moe2_pl.pool import ExpertPool
-from moe2_pl.report._data import ReportData
 
 __all__ = ["GateSource", "log_artifacts"]
 
@@ -64,7 +64,7 @@ class GateSource:
 
 def log_artifacts(
     run: Any,
-    data: ReportData,
+    data: Results,
     gate: GateSource,
     pool: Mapping[str, Any] | None,
     folder: Path | None,

@@ -13,7 +13,7 @@ from typing import Any
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._data import FrontierRow, ReportData
+from moe2_pl.planning import FrontierRow, Results
 from moe2_pl.report._run_report._html import panels
 from moe2_pl.report._wandb._artifacts import GateSource, log_artifacts
 from moe2_pl.report._wandb._routing_flow import routing_flow
@@ -47,7 +47,7 @@ def wandb_axes(run: Any) -> None:
 
 def log_to_wandb(
     logger_or_run: Any,
-    data: ReportData,
+    data: Results,
     *,
     checkpoint: str | Path | None = None,
     gate_address: str = "",
@@ -122,7 +122,7 @@ def _chart(figure: go.Figure) -> Any:
     return wandb.Plotly(go.Figure(json.loads(figure.to_json())))
 
 
-def _curve(data: ReportData) -> list[FrontierRow]:
+def _curve(data: Results) -> list[FrontierRow]:
     """The feasible cells of the grid at the latency budget nearest to the chosen one, by energy budget."""
     limits = sorted({row.latency_budget_s for row in data.grid})
     if not limits:
@@ -136,7 +136,7 @@ def _curve(data: ReportData) -> list[FrontierRow]:
     ]
 
 
-def _metrics(data: ReportData) -> dict[str, float | int | str]:
+def _metrics(data: Results) -> dict[str, float | int | str]:
     """The figures that runs are compared by; what does not exist is left out, not logged as NaN."""
     return {
         name: value
@@ -145,7 +145,7 @@ def _metrics(data: ReportData) -> dict[str, float | int | str]:
     }
 
 
-def _all_metrics(data: ReportData) -> Iterator[tuple[str, float | int | str]]:
+def _all_metrics(data: Results) -> Iterator[tuple[str, float | int | str]]:
     yield "chosen/budget", data.chosen.budget
     for prefix, row in (("chosen", data.chosen), *((row.budget, row) for row in data.presets)):
         yield f"{prefix}/status", row.status

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import plotly.graph_objects as go  # type: ignore[import-untyped]
 
-from moe2_pl.report._data import ReportData
+from moe2_pl.planning import Results
 from moe2_pl.report._panel import INK, MOE2, OVERLOAD, QUIET, figure, plain
 
 __all__ = ["routing_flow"]
@@ -14,7 +14,7 @@ Node = tuple[str, str]  # (kind, name): an expert may be called as its device is
 _FLOW = "rgba(31,122,209,0.25)"
 
 
-def routing_flow(data: ReportData) -> go.Figure | None:
+def routing_flow(data: Results) -> go.Figure | None:
     """A Sankey diagram of the chosen deployment's held-out queries; None where nothing is deployed.
 
     A band's width is a number of queries. Devices with ρ ≥ 1 stand out.

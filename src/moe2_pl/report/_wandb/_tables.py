@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from moe2_pl.planning import Results
 from moe2_pl.report._csv import BASELINE, CERTIFICATE, PART, frontier_table
-from moe2_pl.report._data import ReportData
 from moe2_pl.report._format import listing
 
 __all__ = ["WandbTable", "tables"]
@@ -15,7 +15,7 @@ _SUMMARY = ("name", "score", "energy_j", "latency_s", "utilisation", "experts", 
 _CATEGORY = ("queries", "score", "lookup_score", "energy_j", "latency_s", "allowed")
 
 
-def tables(data: ReportData) -> dict[str, WandbTable]:
+def tables(data: Results) -> dict[str, WandbTable]:
     """Every table of a run by its name, as (columns, lines); one without lines is left out.
 
     An empty cell of a limit means no limit, or one that differs between categories; of a figure, that there is none:

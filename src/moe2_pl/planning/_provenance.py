@@ -3,38 +3,38 @@
 import platform
 from importlib.metadata import version
 
-from moe2_pl.cli.evaluation._setting import Setting
 from moe2_pl.gate import GatingModule
+from moe2_pl.planning._inputs import Inputs
 from moe2_pl.pool import ExpertPool
 
 __all__ = ["notes", "provenance"]
 
 
-def provenance(setting: Setting, gate: GatingModule) -> dict[str, str]:
+def provenance(inputs: Inputs, gate: GatingModule) -> dict[str, str]:
     """What was read and what was made of it, for the report."""
-    source = setting.outputs.provenance
-    split = setting.data.split
+    source = inputs.outputs.provenance
+    split = inputs.data.split
     beside = "" if gate.fitted is None else f" and {gate.fitted.name}"
     return {
-        "outputs": f"{setting.data.hparams['outputs']}, SHA-256 {setting.data.outputs.fingerprint()[:16]}",
+        "outputs": f"{inputs.data.hparams['outputs']}, SHA-256 {inputs.data.outputs.fingerprint()[:16]}",
         "source": f"{source.get('source', 'not recorded')} {str(source.get('commit', ''))[:12]}".strip(),
         "licence": str(source.get("licence", "not recorded")),
-        "pool": f"{setting.pool.name}, SHA-256 {setting.pool.fingerprint()[:16]}",
-        "split": f"{setting.data.hparams['split']}, seed {setting.data.hparams['split_seed']}: {len(split.train)} "
+        "pool": f"{inputs.pool.name}, SHA-256 {inputs.pool.fingerprint()[:16]}",
+        "split": f"{inputs.data.hparams['split']}, seed {inputs.data.hparams['split_seed']}: {len(split.train)} "
         f"training, {len(split.validation)} validation, {len(split.test)} held-out queries",
         "gate": f"{gate.hparams['network']['name']}{beside}, objective {gate.objective.name}, "
-        f"encoder {gate.spec.encoder}, category {setting.data.hparams['category']}",
+        f"encoder {gate.spec.encoder}, category {inputs.data.hparams['category']}",
         "gate trained for": ", ".join(f"{k} {v[:16]}" for k, v in gate.hparams["trained_for"].items()),
         "versions": ", ".join(f"{p} {version(p)}" for p in ("moe2-pl", "torch", "lightning", "numpy")),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
 
 
-def notes(setting: Setting, unfinished: str) -> tuple[str, ...]:
+def notes(inputs: Inputs, unfinished: str) -> tuple[str, ...]:
     """Assumptions behind the figures.
 
     Args:
-        setting: of the run.
+        inputs: of the run.
         unfinished: what must be said first of the gate's training; empty where it came to its end.
     """
     said = [
@@ -44,16 +44,16 @@ def notes(setting: Setting, unfinished: str) -> tuple[str, ...]:
         "Planned values come from validation queries; scores are realised on held-out queries that neither "
         "training nor planning read.",
     ]
-    if setting.outputs.output_tokens is None:
+    if inputs.outputs.output_tokens is None:
         said.append("Answer lengths are assumed per task family (expert_pool.output_tokens), not measured.")
-    for model, count in setting.outputs.provenance.get("too_long", {}).items():
+    for model, count in inputs.outputs.provenance.get("too_long", {}).items():
         said.append(
-            f"{count} of {len(setting.outputs.id)} questions are too long for {model}; they count as answered wrongly."
+            f"{count} of {len(inputs.outputs.id)} questions are too long for {model}; they count as answered wrongly."
         )
-    labels = sorted(set(setting.costs.label))
+    labels = sorted(set(inputs.costs.label))
     said.append(f"Latency and energy are {' and '.join(labels)}.")
     if "modelled" in labels:
-        said.append(_speed_note(setting.pool))
+        said.append(_speed_note(inputs.pool))
     return tuple(said)
 
 

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from moe2_pl.cli._console import watched
-from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import Queries, paired
-from moe2_pl.report import StepRow
+from moe2_pl.planning._judge import Queries, paired
+from moe2_pl.planning._progress import Watch
+from moe2_pl.planning._results import StepRow
+from moe2_pl.planning._routers import Router
 from moe2_pl.selection import Budget, Progress, Solution, next_step, sweep
 
 __all__ = ["next_steps", "plan_budgets"]
@@ -18,7 +18,11 @@ Config = Mapping[str, Any]
 
 
 def plan_budgets(
-    routers: Mapping[str, Router], budgets: Sequence[Budget], solver: Config, on_interrupt: Callable[[], None]
+    routers: Mapping[str, Router],
+    budgets: Sequence[Budget],
+    solver: Config,
+    on_interrupt: Callable[[], None],
+    watch: Watch,
 ) -> dict[str, list[Solution]]:
     """Router → its solutions in the order of the budgets.
 
@@ -27,9 +31,10 @@ def plan_budgets(
         budgets: of the run.
         solver: ``name``, and the fields of ``SearchOptions`` that ``conf/solver`` has.
         on_interrupt: as for :func:`moe2_pl.selection.sweep`.
+        watch: shows progress.
     """
     solutions: dict[str, list[Solution]] = {}
-    with watched("planning", len(budgets) * len(routers)) as advance:
+    with watch("planning", len(budgets) * len(routers)) as advance:
         for key, router in routers.items():
             done = len(solutions) * len(budgets)
             finished, searching = _followed(key, budgets, done, advance)

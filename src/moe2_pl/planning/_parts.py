@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import Queries, Realised, paired
-from moe2_pl.report import PartRow
+from moe2_pl.planning._judge import Queries, Realised, paired
+from moe2_pl.planning._results import PartRow
+from moe2_pl.planning._routers import Router
 from moe2_pl.selection import SelectionProblem, Solution
 
 __all__ = ["leaner", "part_rows"]

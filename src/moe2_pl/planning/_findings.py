@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moe2_pl.cli.evaluation._baselines import baseline_rows
-from moe2_pl.cli.evaluation._budgets import UNLIMITED
-from moe2_pl.cli.evaluation._contrasts import contrast_rows
-from moe2_pl.cli.evaluation._load import load_curve
-from moe2_pl.cli.evaluation._parts import leaner, part_rows
-from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import Queries
-from moe2_pl.report import BaselineRow, ContrastRow, FrontierRow, LoadRow, PartRow
+from moe2_pl.planning._baselines import baseline_rows
+from moe2_pl.planning._budgets import UNLIMITED
+from moe2_pl.planning._contrasts import contrast_rows
+from moe2_pl.planning._judge import Queries
+from moe2_pl.planning._load import load_curve
+from moe2_pl.planning._parts import leaner, part_rows
+from moe2_pl.planning._results import BaselineRow, ContrastRow, FrontierRow, LoadRow, PartRow
+from moe2_pl.planning._routers import Router
 from moe2_pl.selection import Budget, Solution
 
 __all__ = ["Findings", "findings"]

@@ -1,5 +1,6 @@
 """From a pool and outputs to selection problems: costs, the planning queries, and each router's own problem."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +22,7 @@ Ints = NDArray[np.int64]
 _TABLE_STRENGTH = 1.0
 
 
-def outcome_costs(pool: ExpertPool, outputs: ExpertOutputs, tokens_by_family: dict[str, float]) -> Costs:
+def outcome_costs(pool: ExpertPool, outputs: ExpertOutputs, tokens_by_family: Mapping[str, float]) -> Costs:
     """Costs of every query on every expert of the pool: measured where the outputs hold them, else modelled.
 
     Args:
@@ -51,7 +52,7 @@ def outcome_costs(pool: ExpertPool, outputs: ExpertOutputs, tokens_by_family: di
     )
 
 
-def _answer_tokens(outputs: ExpertOutputs, tokens_by_family: dict[str, float]) -> NDArray[Any]:
+def _answer_tokens(outputs: ExpertOutputs, tokens_by_family: Mapping[str, float]) -> NDArray[Any]:
     if outputs.output_tokens is not None:
         return outputs.output_tokens
     kinds, index = (

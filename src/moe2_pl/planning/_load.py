@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from moe2_pl.cli.evaluation._planning import Planner, Router
+from moe2_pl.planning._results import LoadRow
+from moe2_pl.planning._routers import Planner, Router
 from moe2_pl.pool import Costs, ExpertPool
-from moe2_pl.report import LoadRow
 from moe2_pl.selection import LoadPrices, Solution, load_prices, simulated_waiting_s
 
 __all__ = ["Pricing", "load_curve"]

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 
-from moe2_pl.cli.evaluation._budgets import PRESETS, UNLIMITED
-from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import Queries, Realised, best_single
-from moe2_pl.cli.evaluation._setting import Setting
 from moe2_pl.gate import GatingModule
-from moe2_pl.report import SummaryRow
+from moe2_pl.planning._budgets import PRESETS, UNLIMITED
+from moe2_pl.planning._inputs import Inputs
+from moe2_pl.planning._judge import Queries, Realised, best_single
+from moe2_pl.planning._results import SummaryRow
+from moe2_pl.planning._routers import Router
 from moe2_pl.selection import Solution
 
 __all__ = ["calibration", "expert_scores", "summary_rows"]
 
 
 def summary_rows(
-    setting: Setting,
+    inputs: Inputs,
     held_out: Queries,
     routers: Mapping[str, Router],
     solutions: Mapping[str, list[Solution]],
@@ -33,13 +33,13 @@ def summary_rows(
             note,
         )
 
-    for budget_name in dict.fromkeys((*PRESETS, setting.chosen)):
+    for budget_name in dict.fromkeys((*PRESETS, inputs.chosen)):
         if budget_name == UNLIMITED:
             continue
         i = names.index(budget_name)
-        single = best_single(setting.baselines["lookup"].problem, setting.budgets[budget_name])
+        single = best_single(inputs.baselines["lookup"].problem, inputs.budgets[budget_name])
         if single is not None:
-            yield row(f"best single, {budget_name}", held_out.single(single), (setting.pool.names[single],))
+            yield row(f"best single, {budget_name}", held_out.single(single), (inputs.pool.names[single],))
         for key, label in (("lookup", "lookup"), ("moe2", "MoE²")):
             found = solutions[key][i]
             if found.experts:
@@ -59,7 +59,7 @@ def summary_rows(
         yield row("uniform ensemble, all answer", together, ("all",))
 
 
-def expert_scores(setting: Setting, held_out: Queries) -> dict[str, dict[str, float]]:
+def expert_scores(inputs: Inputs, held_out: Queries) -> dict[str, dict[str, float]]:
     """Expert or model → category → its mean held-out score; a category without held-out queries is left out."""
     means = {
         category: held_out.score[held_out.category == c].mean(axis=0)
@@ -68,30 +68,30 @@ def expert_scores(setting: Setting, held_out: Queries) -> dict[str, dict[str, fl
     }
     return {
         name: {category: float(mean[column]) for category, mean in means.items()}
-        for name, column in _distinct(setting).items()
+        for name, column in _distinct(inputs).items()
     }
 
 
 def calibration(
-    setting: Setting, gate: GatingModule, held_out: Queries, router: Router
+    inputs: Inputs, gate: GatingModule, held_out: Queries, router: Router
 ) -> dict[str, tuple[float, float]]:
     if not gate.objective.independent:
         return {}
     predicted, realised = router.rank.mean(0), held_out.score.mean(0)
     return {
         name: (float(predicted[column]), float(realised[column]))
-        for name, column in _distinct(setting).items()
+        for name, column in _distinct(inputs).items()
     }
 
 
-def _distinct(setting: Setting) -> dict[str, int]:
+def _distinct(inputs: Inputs) -> dict[str, int]:
     """Expert, or model where it has several placements → a column [N] of it.
 
     One for each model: the gate knows no placements, and what one loses by its precision is assumed.
     """
-    models = [expert.model_id for expert in setting.pool.experts]
+    models = [expert.model_id for expert in inputs.pool.experts]
     return {
         name if models.count(model) == 1 else model: column
-        for column, (name, model) in enumerate(zip(setting.pool.names, models, strict=True))
+        for column, (name, model) in enumerate(zip(inputs.pool.names, models, strict=True))
         if models.index(model) == column
     }

@@ -9,11 +9,21 @@ import numpy as np
 from moe2_pl.errors import ConfigError, UnknownNameError
 from moe2_pl.selection import Budget, SelectionProblem, budget_range, explain_infeasible, rounded_up
 
-__all__ = ["PRESETS", "budget_grid", "configured_budget", "preset_budgets", "unlimited_told"]
+__all__ = [
+    "PRESETS",
+    "TARIFF",
+    "budget_grid",
+    "configured_budget",
+    "preset_budgets",
+    "unlimited_told",
+    "wanted_budget",
+]
 
 # How far, geometrically, from the smallest feasible budget (0) to the largest that matters (1).
 PRESETS: dict[str, float] = {"tight": 0.25, "medium": 0.5, "loose": 0.75}
 UNLIMITED = "unlimited"
+# Assumed where nobody gives one, as in conf/tariff: dollars and grams of CO₂ of a kilowatt-hour.
+TARIFF: dict[str, float] = {"usd_per_kwh": 0.30, "co2_g_per_kwh": 400.0}
 _KWH_J = 3.6e6
 
 
@@ -51,6 +61,19 @@ def budget_grid(problem: SelectionProblem, energy_points: int, latency_points: i
     return [Budget(energy_j=_up(e), latency_s=_up(s)) for e in energy for s in latency]
 
 
+def wanted_budget(
+    budget: str | Budget | Mapping[str, Any],
+    presets: Mapping[str, Budget],
+    queries_per_s: float,
+    tariff: Mapping[str, float],
+) -> tuple[str, Budget]:
+    """A budget and its name: of a preset's name, of limits, or of a mapping as :func:`configured_budget` takes it."""
+    if isinstance(budget, Budget):
+        return "chosen", budget
+    config = {"preset": budget} if isinstance(budget, str) else budget
+    return configured_budget(config, presets, queries_per_s, tariff)
+
+
 def configured_budget(
     config: Mapping[str, Any],
     presets: Mapping[str, Budget],
@@ -65,7 +88,7 @@ def configured_budget(
     of the time and applied as joules a query to every category.
 
     Args:
-        config: ``preset`` and the limits, None where not given.
+        config: ``preset`` and the limits; None, or no key, where not given.
         presets: name → budget.
         queries_per_s: arrivals at the whole fleet.
         tariff: ``usd_per_kwh`` and ``co2_g_per_kwh``.
@@ -88,9 +111,9 @@ def configured_budget(
         "day_usd": _KWH_J / tariff["usd_per_kwh"] / day,
         "day_co2_kg": 1000 * _KWH_J / tariff["co2_g_per_kwh"] / day,
     }
-    given = [key for key in joules_per if config[key] is not None]
-    if not given and config["latency_s"] is None:
-        preset = config["preset"] or UNLIMITED
+    given = [key for key in joules_per if config.get(key) is not None]
+    if not given and config.get("latency_s") is None:
+        preset = config.get("preset") or UNLIMITED
         if preset not in presets:
             raise UnknownNameError("budget.preset", preset, presets)
         return preset, presets[preset]
@@ -98,7 +121,7 @@ def configured_budget(
         limits = " and ".join(f"budget.{key} is {config[key]}" for key in given)
         raise ConfigError(f"{limits}; give one of them")
     energy_j = _in_joules(given[0], config[given[0]], joules_per[given[0]]) if given else None
-    return "chosen", Budget(energy_j=energy_j, latency_s=config["latency_s"])
+    return "chosen", Budget(energy_j=energy_j, latency_s=config.get("latency_s"))
 
 
 def unlimited_told(config: Mapping[str, Any], budget: Budget, categories: Sequence[str]) -> str:
@@ -109,7 +132,7 @@ def unlimited_told(config: Mapping[str, Any], budget: Budget, categories: Sequen
         budget: what it has made of it.
         categories: of the pool.
     """
-    if config["preset"] in (None, UNLIMITED):
+    if config.get("preset") in (None, UNLIMITED):
         return ""
     given = {
         "latency" if key == "latency_s" else "energy": key

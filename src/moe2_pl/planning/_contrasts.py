@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
-from moe2_pl.cli.evaluation._budgets import UNLIMITED
-from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import Queries, Realised, best_single, paired
-from moe2_pl.report import ContrastRow
+from moe2_pl.planning._budgets import UNLIMITED
+from moe2_pl.planning._judge import Queries, Realised, best_single, paired
+from moe2_pl.planning._results import ContrastRow
+from moe2_pl.planning._routers import Router
 from moe2_pl.selection import Budget, Solution
 
 __all__ = ["contrast_rows"]

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from moe2_pl.cli.evaluation._planning import Router
-from moe2_pl.cli.evaluation._realise import Queries, Realised, best_single
-from moe2_pl.report import BaselineRow
+from moe2_pl.planning._judge import Queries, Realised, best_single
+from moe2_pl.planning._results import BaselineRow
+from moe2_pl.planning._routers import Router
 from moe2_pl.selection import Budget, Solution, sweep
 
 __all__ = ["baseline_rows"]

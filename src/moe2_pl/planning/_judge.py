@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from moe2_pl.cli.evaluation._load import Pricing
-from moe2_pl.cli.evaluation._planning import Planner, Router
 from moe2_pl.gate import route
+from moe2_pl.planning._load import Pricing
+from moe2_pl.planning._results import CategoryRow, FrontierRow
+from moe2_pl.planning._routers import Planner, Router
 from moe2_pl.pool import Costs, utilisation
-from moe2_pl.report import CategoryRow, FrontierRow
 from moe2_pl.selection import Budget, SelectionProblem, Solution
 
 __all__ = ["Queries", "Realised", "best_single", "half_width", "paired"]

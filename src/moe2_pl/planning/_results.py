@@ -14,7 +14,7 @@ __all__ = [
     "FrontierRow",
     "LoadRow",
     "PartRow",
-    "ReportData",
+    "Results",
     "StepRow",
     "SummaryRow",
 ]
@@ -205,7 +205,7 @@ class PartRow:
         experts: what is left out, or the one that is added.
         whole: whether devices are left out, not one of several experts on one.
         required: whether the configuration requires one that would be left out.
-        room: whether what would be added finds memory, its box in this setting, and a free place among the experts.
+        room: whether what would be added finds memory, its box in this inputs, and a free place among the experts.
         idle_j: what its device would add to a query by being on, J; 0 where it is on.
         unserved: categories that nobody would be left for.
         difference: score with the change, less the chosen deployment's.
@@ -268,7 +268,7 @@ class StepRow:
 
 
 @dataclass(frozen=True)
-class ReportData:
+class Results:
     """Everything a report shows.
 
     Args:
