@@ -11,8 +11,8 @@ import moe2_pl
 PACKAGE = Path(moe2_pl.__file__).parent
 # A room imports only from rooms before it.
 ROOMS = (
-    "errors", "files", "_ray", "pool", "questions", "experts", "outputs", "gate", "selection", "certificate", "planning",
-    "report", "cli",
+    "errors", "files", "_ray", "pool", "questions", "experts", "outputs", "gate", "selection", "certificate",
+    "planning", "report", "cli",
 )  # fmt: skip
 # Folders of code that hold folders of code.
 PARENTS = sorted({path.parents[1] for path in PACKAGE.glob("*/**/_*/__init__.py")})

@@ -1,8 +1,10 @@
-"""The figures that a report shows, as plain values: what the evaluation hands over and nothing else."""
+"""The results of planning, as plain values: what reports show, and nothing else."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from moe2_pl.planning._json import from_json, to_json
 
 if TYPE_CHECKING:
     from moe2_pl.certificate import Certificate
@@ -329,6 +331,21 @@ class Results:
     certificate: "Certificate | None" = None
     validation_score: float = float("nan")
     partial: bool = False
+
+    def to_json(self) -> str:
+        """All of it as strict JSON: a report can be written from it again without solving."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Results":
+        """The results that :meth:`to_json` wrote.
+
+        Raises:
+            DataError: not JSON, or not of results.
+        """
+        from moe2_pl.certificate import Certificate
+
+        return from_json(cls, text, Certificate=Certificate)
 
     def beside(self, alternative: str) -> ContrastRow | None:
         """The chosen deployment beside an alternative of this name; None where there is no such."""
