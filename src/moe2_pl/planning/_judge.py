@@ -1,7 +1,7 @@
 """What a plan is really worth: queries routed inside a solution, and the report's row of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -63,14 +63,21 @@ class Queries:
     pricing: Pricing
     probability: Floats | None = None
     label: Ints | None = None
+    _kept: dict[tuple[int, bytes, bytes], tuple[Floats, Realised]] = field(default_factory=dict)
 
     def under_load(self, router: Router, solution: Solution) -> Realised:
-        """:meth:`realise` with the router's rank, less the price of every device's busy seconds."""
-        prices = self.pricing.of(router, solution)
-        if prices is None:
-            return self.realise(router.rank, solution)
-        penalty = prices.penalty(self.costs.busy_s, self.planner.pool.device_index)
-        return self.realise(router.rank, solution, penalty)
+        """:meth:`realise` with the router's rank, less the price of every device's busy seconds.
+
+        Every table asks for the same deployments, so each is realised once and kept.
+        """
+        key = (id(router.rank), solution.mask.tobytes(), solution.allowed.tobytes())
+        if key not in self._kept:
+            prices = self.pricing.of(router, solution)
+            busy_s, device = self.costs.busy_s, self.planner.pool.device_index
+            penalty = None if prices is None else prices.penalty(busy_s, device)
+            # The rank is kept too: the number of an object is free for others once it is gone.
+            self._kept[key] = router.rank, self.realise(router.rank, solution, penalty)
+        return self._kept[key][1]
 
     def realise(self, rank: Floats, solution: Solution, penalty: Floats | None = None) -> Realised:
         """Route every query to the allowed expert with the largest ``rank`` − ``penalty`` [n, N].
