@@ -21,13 +21,14 @@ from moe2_pl.planning._results import (
 )
 
 if TYPE_CHECKING:
-    from moe2_pl.planning._certificate import certificate_options
+    from moe2_pl.planning._certificate import CertificateOptions, certificate_options
     from moe2_pl.planning._evaluate import evaluate, results_of
     from moe2_pl.planning._inputs import Inputs, prepare
 
 __all__ = [
     "BaselineRow",
     "CategoryRow",
+    "CertificateOptions",
     "ContrastRow",
     "FrontierRow",
     "Inputs",
@@ -44,6 +45,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "CertificateOptions": "_certificate",
     "Inputs": "_inputs",
     "certificate_options": "_certificate",
     "evaluate": "_evaluate",
