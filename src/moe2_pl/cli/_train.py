@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from moe2_pl.cli._console import somebody_watches, watched
 from moe2_pl.cli._run_log import show
-from moe2_pl.errors import ConfigError, UnknownNameError
+from moe2_pl.errors import CheckpointError, ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from moe2_pl.outputs import ExpertOutputsDataModule
@@ -114,7 +114,9 @@ def train(config: DictConfig) -> float | None:
         "seed": str(config.seed),
         "command": f"python {shlex.join(sys.argv)}",
     }
-    options = certificate and certificate.beside(checkpoint, common=in_multirun())
+    options = None
+    if certificate is not None and gate.recipe is not None:
+        options = certificate.beside(checkpoint, common=in_multirun())
     result = results_of(inputs, gate, settings["solver"], provenance, log.info, options, unfinished, watched)
     write_results(result, folder, brief=in_multirun())
     if in_multirun():
@@ -273,12 +275,14 @@ def _usable(gate: Any) -> Any:
     return gate
 
 
-def _recipe(settings: dict[str, Any]) -> dict[str, Any]:
-    """How this gate is trained, for gates that are retrained alike; what a fit is watched by is not part of it."""
+def _recipe(settings: dict[str, Any]) -> dict[str, Any] | None:
+    """How this gate is trained, for gates that are retrained alike; None where a checkpoint may not say it."""
+    from moe2_pl.gate import kept_recipe
+
     stopping = settings["callbacks"].get("early_stopping") or {}
-    return {
-        "optimizer": settings["gate"]["optimizer"],
-        "scheduler": settings["gate"]["scheduler"],
-        "max_epochs": settings["trainer"]["max_epochs"],
-        "patience": stopping.get("patience", settings["trainer"]["max_epochs"]),
-    }
+    try:
+        return kept_recipe(settings["gate"], settings["trainer"], stopping)
+    except CheckpointError as error:
+        # The configuration is the user's own code, and may use what no checkpoint may name.
+        log.warning("no gate can be retrained alike, so this run has no certificate: %s", error)
+        return None

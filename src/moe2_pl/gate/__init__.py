@@ -15,6 +15,7 @@ from moe2_pl.gate._objectives import (
     expected_score_loss,
     mixture_loss,
 )
+from moe2_pl.gate._recipe import kept_recipe
 from moe2_pl.gate._routing import Routing, route
 from moe2_pl.gate._training_mark import TrainingMark
 
@@ -35,6 +36,7 @@ __all__ = [
     "expected_score_loss",
     "export_onnx",
     "fit_gate",
+    "kept_recipe",
     "load_gate",
     "mixture_loss",
     "route",

@@ -7,6 +7,7 @@ import torch
 
 from moe2_pl.errors import CheckpointError
 from moe2_pl.gate._module import GatingModule
+from moe2_pl.gate._recipe import check_recipe
 from moe2_pl.gate._training_mark import unfinished
 
 __all__ = ["LoadedGate", "checkpoint_file", "load_gate"]
@@ -44,7 +45,8 @@ def load_gate(path: str | Path) -> LoadedGate:
         path: of a gate.ckpt, or of the run folder that holds one.
 
     Raises:
-        CheckpointError: no such file, a pickle of arbitrary objects, or a checkpoint of something else.
+        CheckpointError: no such file, a pickle of arbitrary objects, a checkpoint of something else, or one
+            whose recipe is more than names of torch.optim and plain values.
     """
     file = checkpoint_file(path)
     try:
@@ -57,6 +59,8 @@ def load_gate(path: str | Path) -> LoadedGate:
     needed = ("state_dict", "hyper_parameters", "datamodule_hyper_parameters")
     if not isinstance(content, dict) or any(key not in content for key in needed):
         raise CheckpointError(f"'{path}' is not a gate's checkpoint; it lacks one of {', '.join(needed)}")
+    # A checkpoint is data: what it says of its training is checked before anything is made of it.
+    check_recipe(dict(content["hyper_parameters"]).get("recipe"))
     try:
         gate = GatingModule(**content["hyper_parameters"])
         gate.load_state_dict(content["state_dict"])

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.seed import isolate_rng
 
 from moe2_pl.gate._checkpoint import load_gate
 from moe2_pl.gate._module import GatingModule
+from moe2_pl.gate._recipe import optimizer_of, scheduler_of, trainer_options
 from moe2_pl.outputs import ExpertOutputsDataModule
 
 __all__ = ["fit_gate", "run_fit"]
@@ -49,11 +49,12 @@ def fit_gate(
     Args:
         data: outputs and split.
         network, objective, fitted: as for :class:`GatingModule`.
-        recipe: ``optimizer`` and optionally ``scheduler`` as Hydra nodes (``_target_``, ``_partial_``),
-            ``max_epochs``, ``patience``.
+        recipe: ``optimizer`` and optionally ``scheduler`` as ``{"_target_": "torch.optim.AdamW", "lr": …}``,
+            ``max_epochs``, ``patience``, and ``trainer``: further settings of the Trainer.
         seed: of weights, batches and what is fitted.
 
     Raises:
+        CheckpointError: a recipe with more than names of torch.optim and plain values.
         KeyboardInterrupt: training was interrupted.
     """
     with isolate_rng(), tempfile.TemporaryDirectory() as folder, _quiet():
@@ -64,13 +65,13 @@ def fit_gate(
             network,
             objective,
             fitted,
-            instantiate(recipe["optimizer"]),
-            instantiate(recipe.get("scheduler")),
+            optimizer_of(recipe),
+            scheduler_of(recipe),
             recipe,
         )
         keep = ModelCheckpoint(dirpath=folder, filename="gate", monitor="val/loss")
         trainer = L.Trainer(
-            max_epochs=recipe["max_epochs"],
+            **trainer_options(recipe),
             logger=False,
             enable_progress_bar=False,
             enable_model_summary=False,
