@@ -16,7 +16,6 @@ from moe2_pl.report._panel import MOE2
 
 pytestmark = [pytest.mark.xdist_group("browser"), needs_browser]
 
-OPEN_S = 2.0
 WIDE, PHONE = 1280, 360
 # Report, width of the window, the system's scheme, and whether the page's button is pressed.
 VIEWS = {
@@ -91,11 +90,6 @@ def test_axe_finds_nothing_serious(seen: Visit) -> None:
 def test_the_page_is_no_wider_than_its_window(seen: Visit) -> None:
     wide, window = seen.page.evaluate("() => [document.scrollingElement.scrollWidth, innerWidth]")
     assert wide <= window
-
-
-def test_every_figure_is_drawn_within_two_seconds(seen: Visit) -> None:
-    """The page's own seconds: the clock on the wall also shows what else the machine is doing."""
-    assert seen.busy_s <= OPEN_S, f"busy for {seen.busy_s:.2f} s, drawn after {seen.opened_s:.2f} s"
 
 
 def test_page_and_figures_have_the_colours_of_their_scheme(seen: Visit) -> None:

@@ -227,7 +227,7 @@ def _build(
         return _usable(gate)
     fitted = settings["gate"]["fitted"]
     if fitted is not None and not build_objective(**settings["objective"]).independent:
-        log.info("gate.fitted stands aside: objective '%s' has weights, no scores", config.objective.name)
+        log.info("ignoring gate.fitted: objective '%s' predicts weights, not scores", config.objective.name)
         fitted = None
     gate = GatingModule(
         spec=data.spec,

@@ -50,7 +50,7 @@ def lm_eval_questions(
     try:
         from lm_eval.tasks import TaskManager
     except ImportError as error:
-        raise ConfigError(f"harness tasks need lm_eval: pip install 'moe2-pl[experts]' ({error})") from error
+        raise ConfigError(f"harness tasks need lm_eval: pip install 'moe2-pl[harness]' ({error})") from error
     if limit is not None and limit < 1:
         raise ConfigError(f"limit is {limit}; need at least 1 question of each task")
     folders = [include_path] if isinstance(include_path, str | Path) else list(include_path or ())

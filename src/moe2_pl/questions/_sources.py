@@ -111,7 +111,7 @@ def datasets_questions(
         from datasets import load_dataset
     except ImportError as error:
         raise ConfigError(
-            f"questions from datasets need the datasets package: pip install 'moe2-pl[experts]' ({error})"
+            f"questions from datasets need the datasets package: pip install 'moe2-pl[questions]' ({error})"
         ) from error
     try:
         table = load_dataset(path, name, split=split, revision=revision)
@@ -235,7 +235,9 @@ def _parquet(file: Path) -> Iterator[tuple[str, Row]]:
         from pyarrow import ArrowInvalid
         from pyarrow.parquet import read_table
     except ImportError as error:
-        raise ConfigError(f"Parquet files need pyarrow: pip install 'moe2-pl[experts]' ({error})") from error
+        raise ConfigError(
+            f"Parquet files need pyarrow: pip install 'moe2-pl[questions]' ({error})"
+        ) from error
     try:
         table = read_table(file)
     except ArrowInvalid as error:
