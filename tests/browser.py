@@ -74,15 +74,11 @@ class Visit:
 
     Args:
         page: in the browser.
-        opened_s: from the start of the navigation until all figures were drawn.
-        busy_s: how much of it the page's thread was at work, other processes' turns left out.
         complaints: what the console warned of and what the script failed at, while the page lives.
         requests: addresses that the page asked for, itself first.
     """
 
     page: "Page"
-    opened_s: float
-    busy_s: float
     complaints: list[str]
     requests: list[str]
 
@@ -94,17 +90,14 @@ def visit(
     """Opens a file in a window of its own and waits until its figures are drawn."""
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
     page = context.new_page()
-    meter = context.new_cdp_session(page)
-    meter.send("Performance.enable", {"timeDomain": "threadTicks"})
     complaints: list[str] = []
     requests: list[str] = []
     page.on("console", lambda m: complaints.append(m.text) if m.type in {"warning", "error"} else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(path.as_uri(), wait_until="commit")
-    opened_s = drawn(page)
-    metrics = {m["name"]: m["value"] for m in meter.send("Performance.getMetrics")["metrics"]}
-    yield Visit(page, opened_s, metrics["ThreadTime"], complaints, requests)
+    drawn(page)
+    yield Visit(page, complaints, requests)
     context.close()
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from tests import smollm2
 from tests.experts.servers import Cut, Fault, Garbled, Hang, Proxy, Status, llama_cpp_server, running
 
-from moe2_pl.errors import ConfigError, EndpointError
+from moe2_pl.errors import ConfigError, EndpointError, MoE2Error
 from moe2_pl.experts._endpoint._backend import EndpointBackend
 from moe2_pl.experts._endpoint._calls import retry_after_s
 from moe2_pl.questions import Choices, Prompt
@@ -164,6 +165,41 @@ def test_what_will_not_go_away_is_asked_once(fault, message):
     with Proxy(None, lambda n, path: fault) as proxy, pytest.raises(ConfigError, match=message):
         backend(proxy.url, "small").generate(PROMPTS[:1])
     assert len(proxy.posts) == 1
+
+
+_SECRET = 'sk-"not/to\\be-told'
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Status(401, body=json.dumps({"error": {"message": f"Incorrect API key: {_SECRET}"}})),
+        Status(401, body="".join(f"\\u{ord(letter):04x}" for letter in _SECRET).join(('{"error": "', '"}'))),
+        Status(400, body=f"no JSON, but {_SECRET}"),
+        Status(503, body="x" * 290 + _SECRET),
+        Status(200, body=json.dumps({"error": _SECRET})),
+        Status(200, body=json.dumps({"choices": [{"text": "a"}], "usage": {_SECRET: _SECRET}})),
+        Status(200, body=json.dumps({"data": [{"id": _SECRET}]})),
+    ],
+)
+def test_a_key_that_a_server_repeats_is_nowhere_in_what_is_told(monkeypatch, caplog, answer):
+    monkeypatch.setenv("SMALL_KEY", _SECRET)
+    with Proxy(None, lambda n, path: answer) as proxy:
+        mine = backend(proxy.url, "small", api_key_env="SMALL_KEY", retries=1, patience_s=0)
+        with pytest.raises(MoE2Error) as error:
+            mine.generate([Prompt("2 + 2 =", 4)])
+    told = "".join(traceback.format_exception(error.value)) + caplog.text + str(error.value)
+    for form in (_SECRET, json.dumps(_SECRET)[1:-1], _SECRET[:8]):
+        assert form not in told
+
+
+@pytest.mark.parametrize("key", ["sk-told\n", " sk-told", "sk told", "sk-töld"])
+def test_a_key_that_no_header_takes_is_refused_without_being_told(monkeypatch, key):
+    monkeypatch.setenv("SMALL_KEY", key)
+    mine = backend("http://127.0.0.1:9/v1", "small", api_key_env="SMALL_KEY")
+    with pytest.raises(ConfigError, match="SMALL_KEY holds a blank") as error:
+        mine.generate([Prompt("2 + 2 =", 4)])
+    assert key.strip() not in "".join(traceback.format_exception(error.value))
 
 
 def test_the_key_is_sent_and_never_told(monkeypatch):

@@ -177,6 +177,12 @@ class EndpointBackend(Backend):
                 f"the environment variable {self.api_key_env}, which api_key_env names, is not set; it should "
                 f"hold the API key of {self.url}"
             )
+        if not (key.isascii() and key.isprintable()) or " " in key:
+            # The client would say so with the key.
+            raise ConfigError(
+                f"the environment variable {self.api_key_env} holds a blank, a line's end or another character that no "
+                "API key has; it should hold the key alone"
+            )
         return key
 
     async def _meet(self, calls: Calls) -> None:

@@ -9,12 +9,13 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from socket import EAI_NONAME, gaierror
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from moe2_pl.errors import EndpointError
 from moe2_pl.experts._endpoint._answers import speaks_of_log_probs, too_long
@@ -151,6 +152,7 @@ class Calls:
     async def _try(self, path: str, body: Mapping[str, Any] | None) -> "dict[str, Any] | _Fault":
         import openai
 
+        refused: tuple[int, str, str | None] | None = None
         try:
             if body is None:
                 answer = await self.client.get(path, cast_to=object)
@@ -160,19 +162,32 @@ class Calls:
             answer = json.loads(answer) if isinstance(answer, str) else answer
         except openai.APIStatusError as error:
             self.known.answered = True
-            text = error.response.text.replace(self.client.api_key, "…")
-            return _status_fault(
-                error.status_code, text, error.response.headers.get("retry-after"), body is None
-            )
+            retry_after = error.response.headers.get("retry-after")
+            refused = error.status_code, self.told(error.response.text), retry_after
         except openai.APITimeoutError:
             return _Fault(f"no answer within timeout_s={self.patience.timeout_s:g}")
         except openai.APIConnectionError as error:
-            return _connection_fault(error)
+            return _connection_fault(error, self.told)
         except ValueError:
             self.known.answered = True
             return _Fault("an answer that is no JSON")
+        if refused is not None:
+            # Not inside the except: a traceback would show the client's own error, which holds the whole body.
+            return _status_fault(*refused, body is None)
         self.known.answered = True
         return answer if isinstance(answer, dict) else _Fault("an answer that is no JSON object")
+
+    def told(self, said: object) -> str:
+        """What a server has said, for messages and logs: without the API key, however it is escaped.
+
+        To be called before anything is cut off, or a part of the key could stay.
+        """
+        try:
+            said = json.loads(said) if isinstance(said, str) else said
+        except (ValueError, RecursionError):
+            return _without(str(said), self.client.api_key)
+        clean = _without(said, self.client.api_key)
+        return clean if isinstance(clean, str) else json.dumps(clean, ensure_ascii=False, default=str)
 
     def _wait_s(self, path: str, fault: _Fault, tries: int, first: float) -> float:
         """Seconds until the next try.
@@ -198,6 +213,24 @@ class Calls:
         )
 
 
+def _without(said: Any, key: str) -> Any:
+    """Text, or JSON, with every form of the key replaced."""
+    if isinstance(said, str):
+        escaped = json.dumps(key)[1:-1]
+        for form in sorted(
+            {key, escaped, escaped.replace("/", r"\/"), repr(key)[1:-1], quote(key), quote(key, "")},
+            key=len,
+            reverse=True,
+        ):
+            said = said.replace(form, "…")
+        return said
+    if isinstance(said, Mapping):
+        return {_without(str(name), key): _without(value, key) for name, value in said.items()}
+    if isinstance(said, list):
+        return [_without(value, key) for value in said]
+    return said
+
+
 def _status_fault(status: int, body: str, retry_after: str | None, of_list: bool) -> _Fault:
     passing = status in _PASSING or status in _ABSENT or (status >= 500 and status not in _MISSING)
     # A list of models that fails is no reason to wait: questions may be answered all the same.
@@ -216,7 +249,7 @@ def _final(status: int, body: str) -> bool:
     return status == 500 and (too_long(body, 0) is not None or speaks_of_log_probs(body))
 
 
-def _connection_fault(error: BaseException) -> _Fault:
+def _connection_fault(error: BaseException, told: Callable[[str], str]) -> _Fault:
     last, cause = error, error.__cause__ or error.__context__
     while cause is not None:
         last, cause = cause, cause.__cause__ or cause.__context__
@@ -224,7 +257,7 @@ def _connection_fault(error: BaseException) -> _Fault:
         return _Fault(f"unknown host ({last.strerror})", absent=True, hopeless=last.errno == EAI_NONAME)
     if isinstance(last, ConnectionRefusedError):
         return _Fault("connection refused", absent=True)
-    return _Fault(f"connection lost ({_message(str(last)) or type(last).__name__})", absent=True)
+    return _Fault(f"connection lost ({_message(told(str(last))) or type(last).__name__})", absent=True)
 
 
 def retry_after_s(header: str | None) -> float | None:

@@ -73,7 +73,7 @@ async def meet(calls: Calls, model: str, check: bool) -> None:
     models = found if isinstance(found, Sequence) else []
     names = [str(model["id"]) for model in models if isinstance(model, Mapping) and "id" in model]
     if check and names and model not in names and f"{model}:latest" not in names:
-        near = get_close_matches(model, names, _NAMED, cutoff=0.0)
+        near = get_close_matches(model, map(calls.told, names), _NAMED, cutoff=0.0)
         unknown = UnknownNameError(f"model of {calls.url}", model, near)
         raise ConfigError(f"{unknown}; check_model=False if it has models that it does not list") from unknown
 
@@ -100,10 +100,12 @@ async def completion(
     found = await calls.ask(path, body)
     choices, usage = found.get("choices"), found.get("usage")
     if not isinstance(choices, Sequence) or not choices or not isinstance(choices[0], Mapping):
-        raise EndpointError(f"{calls.url}{path} answers without choices: {str(found)[:200]}")
+        raise EndpointError(f"{calls.url}{path} answers without choices: {calls.told(found)[:200]}")
     counts = {"prompt_tokens", "completion_tokens"}
     if not isinstance(usage, Mapping) or not all(isinstance(usage.get(count), int) for count in counts):
-        raise EndpointError(f"{calls.url}{path} answers without usage, which counts the tokens: {usage}")
+        raise EndpointError(
+            f"{calls.url}{path} answers without usage, which counts the tokens: {calls.told(usage)[:200]}"
+        )
     return choices[0], usage
 
 
