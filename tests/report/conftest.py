@@ -281,7 +281,7 @@ def certificate() -> Certificate:
         0.002,
         -0.003,
         0.007,
-        Monotonicity(2295, 0.13, 0.011, 0.002),
+        Monotonicity(2295, 0.13, 0.011),
         ("<loose> & more",),
         3,
         0,

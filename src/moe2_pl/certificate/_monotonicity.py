@@ -18,13 +18,11 @@ class Monotonicity:
         pairs: (subset, added model) pairs that were compared.
         falls: share of the pairs whose mean score falls.
         largest_fall: the largest fall, in score; 0 where there is none.
-        mean_fall: mean fall of the pairs that fall.
     """
 
     pairs: int
     falls: float
     largest_fall: float
-    mean_fall: float
 
 
 def monotonicity(rank: NDArray[np.floating], score: NDArray[np.floating], seed: int = 0) -> Monotonicity:
@@ -66,5 +64,4 @@ def monotonicity(rank: NDArray[np.floating], score: NDArray[np.floating], seed: 
         pairs=len(change),
         falls=len(falls) / max(len(change), 1),
         largest_fall=float(falls.max(initial=0.0)),
-        mean_fall=float(falls.mean()) if len(falls) else 0.0,
     )

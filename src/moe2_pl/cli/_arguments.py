@@ -1,4 +1,4 @@
-"""Arguments that Hydra cannot read, told in the words of settings; its own lines are its grammar's."""
+"""Rewrites Hydra's parser errors as errors about settings."""
 
 import re
 from collections.abc import Iterator

@@ -14,10 +14,9 @@ _KEY = "training"
 
 
 class TrainingMark(Callback):
-    """Marks every checkpoint as one of a training that goes on, and once it has ended those that are left as finished.
+    """Marks checkpoints 'unfinished' when saved and 'finished' when training ends.
 
-    In this order a process that is killed leaves a mark that is true, which writing one on Ctrl-C would not. Early
-    stopping and limits of epochs, steps or time are ends like others.
+    So a killed run leaves a correct mark. Early stopping and limits of epochs, steps or time are ends like others.
     """
 
     def on_save_checkpoint(

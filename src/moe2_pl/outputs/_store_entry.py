@@ -243,7 +243,7 @@ class StoreEntry:
                     shard.written_ns, tuple(shard.lines), shard.records() if records else None
                 )
             self._index(new if in_order else self._shards, anew=not in_order)
-            # A shard that went after it was listed was merged into one that was not: look again.
+            # A listed shard has vanished: another process merged it. List again.
             if whole:
                 if self._shards and self.spec is not None:
                     # Reading is for everybody, also where nothing may be written.

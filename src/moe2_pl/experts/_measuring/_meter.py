@@ -143,7 +143,7 @@ def _module_j(measured: Any) -> float:
 
 
 def _zeus(card: int | None) -> _Zeus | None:
-    # It tells at length of every kind of sensor that this machine lacks; that there is none is said by None.
+    # Zeus logs every missing sensor; silence it. Return None if there is none.
     logging.getLogger("zeus").setLevel(logging.CRITICAL)
     try:
         from zeus.monitor import ZeusMonitor

@@ -36,10 +36,7 @@ def _plan(data: Results) -> Claim:
     planned = score(row.planned) if data.planned_unit == "score" else f"{row.planned:.3f} {data.planned_unit}"
     match row.status:
         case "optimal":
-            text = (
-                f"Proven: no subset that keeps the budget, each expert in every category that it answers, plans higher "
-                f"than this one's {planned}."
-            )
+            text = f"Proven optimal: no other subset within the budget has a planned value above {planned}."
         case "gap":
             text = f"Proven: no subset that keeps the budget plans {row.gap:.2g} or more above this one's {planned}."
         case "epsilon":

@@ -39,11 +39,6 @@ class NodeQueue(Generic[Node]):
         return len(self._heap) + len(self._stack)
 
     @property
-    def depth_first(self) -> bool:
-        """Whether the limit has been reached and the stack is in use."""
-        return bool(self._stack)
-
-    @property
     def largest_bound(self) -> float:
         """No node in the queue has a larger bound; −inf when it is empty."""
         deep = max((bound for bound, _ in self._stack), default=-float("inf"))
