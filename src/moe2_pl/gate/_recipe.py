@@ -119,7 +119,8 @@ def optimizer_of(recipe: Mapping[str, Any]) -> Callable[..., torch.optim.Optimiz
     Raises:
         CheckpointError: a recipe that :func:`check_recipe` refuses.
     """
-    return _partial(recipe, "optimizer", _OPTIMIZERS)
+    made: Callable[..., torch.optim.Optimizer] | None = _partial(recipe, "optimizer", _OPTIMIZERS)
+    return made
 
 
 def scheduler_of(recipe: Mapping[str, Any]) -> Callable[..., torch.optim.lr_scheduler.LRScheduler] | None:
@@ -128,7 +129,9 @@ def scheduler_of(recipe: Mapping[str, Any]) -> Callable[..., torch.optim.lr_sche
     Raises:
         CheckpointError: a recipe that :func:`check_recipe` refuses.
     """
-    return _partial(recipe, "scheduler", _SCHEDULERS)
+    made: Callable[..., torch.optim.lr_scheduler.LRScheduler] | None
+    made = _partial(recipe, "scheduler", _SCHEDULERS)
+    return made
 
 
 def trainer_options(recipe: Mapping[str, Any]) -> dict[str, Any]:

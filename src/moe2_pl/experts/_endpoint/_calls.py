@@ -185,7 +185,7 @@ class Calls:
         try:
             said = json.loads(said) if isinstance(said, str) else said
         except (ValueError, RecursionError):
-            return _without(str(said), self.client.api_key)
+            return str(_without(str(said), self.client.api_key))
         clean = _without(said, self.client.api_key)
         return clean if isinstance(clean, str) else json.dumps(clean, ensure_ascii=False, default=str)
 
