@@ -5,8 +5,6 @@ PYTHON ?= python3
 # An index for another build of torch, such as a CPU-only or a CUDA one; empty: the configured index.
 TORCH_INDEX_URL ?=
 VENV := .venv
-# Comes first into the environment: older ones, such as Debian's, try releases for half an hour.
-PIP_VERSION := 25.3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt
 
@@ -50,7 +48,6 @@ $(VENV)/.torch: constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); Python 3.11 or newer is needed: make PYTHON=python3.12 train"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q pip==$(PIP_VERSION)
 	$(PIP) torch $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
 	@touch $@
 
