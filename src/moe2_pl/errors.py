@@ -23,6 +23,7 @@ __all__ = [
     "UnknownNameError",
     "closest",
     "exit_status",
+    "flushed",
     "reader_has_left",
 ]
 
@@ -145,6 +146,9 @@ def exit_status(work: Callable[[], object], interrupted: str, also: type[Excepti
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)
         return 130
+    finally:
+        # After an error, too: what it left in the buffer would break the pipe when the interpreter ends.
+        flushed()
     return 0
 
 
@@ -156,7 +160,23 @@ def reader_has_left() -> bool:
     try:
         print(flush=True)
     except BrokenPipeError:
-        # The interpreter flushes what is left when it exits, and would report the same again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _to_nowhere()
         return True
     return False
+
+
+def flushed() -> bool:
+    """Write what standard output still holds; False where its reader has left, and the rest goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _to_nowhere()
+        return False
+    return True
+
+
+def _to_nowhere() -> None:
+    """The interpreter flushes what is left when it exits: to the pipe, it would fail again, with status 120."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,5 +1,6 @@
 """``| head`` ends a command without a word: nobody reads what it would still print."""
 
+import os
 import subprocess
 import sys
 
@@ -9,8 +10,10 @@ from tests.cli.conftest import ROOT
 
 def unread(*command: str, lines: int = 0) -> tuple[int, str]:
     """Status and standard error of a command whose reader leaves after so many lines."""
+    # With the buffer that users have: what it still holds is written as the interpreter ends.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with subprocess.Popen(
-        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=buffered
     ) as running:
         for _ in range(lines):
             assert running.stdout.readline()
@@ -19,7 +22,7 @@ def unread(*command: str, lines: int = 0) -> tuple[int, str]:
     return running.returncode, said
 
 
-@pytest.mark.parametrize("flags", [["--help"], ["--cfg", "job"]])
+@pytest.mark.parametrize("flags", [["--help"], ["--version"], ["--cfg", "job"]])
 def test_a_reader_that_leaves_before_the_end_ends_the_command_quietly(flags):
     assert unread(str(ROOT / "train.py"), *flags) == (1, "")
 
@@ -38,6 +41,15 @@ def test_a_reader_that_leaves_the_dashboard_s_definition_ends_it_quietly(tmp_pat
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     assert unread("-m", "moe2_pl.report.workspace") == (1, "")
+
+
+def test_an_error_after_lines_that_nobody_reads_is_still_told():
+    told = (
+        "import sys, time\nfrom moe2_pl.errors import MoE2Error, exit_status\n"
+        "def work():\n    print('a line')\n    raise MoE2Error('why')\n"
+        "time.sleep(1)\nsys.exit(exit_status(work, ''))"
+    )
+    assert unread("-c", told) == (1, "error: why\n")
 
 
 @pytest.mark.parametrize("left", [True, False])

@@ -39,6 +39,7 @@ from moe2_pl.errors import (
     MoE2Error,
     UnknownNameError,
     closest,
+    flushed,
     reader_has_left,
 )
 
@@ -160,6 +161,14 @@ def _expected_errors(verbose: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         print(_INTERRUPTED, file=sys.stderr)
         sys.exit(130)
+    except SystemExit:
+        # --version ends so; what it printed is still buffered.
+        if not flushed():
+            sys.exit(1)
+        raise
+    finally:
+        # After an error, too: what it left in the buffer would break the pipe when the interpreter ends.
+        flushed()
 
 
 @contextmanager
